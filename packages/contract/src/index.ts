@@ -1,0 +1,8 @@
+export * as api from './api.ts'
+export * from './deployment.ts'
+export * from './errors.ts'
+export * from './ids.ts'
+export * from './log-record.ts'
+export * from './names.ts'
+export * from './roles.ts'
+export * from './route-table.ts'
