@@ -1,0 +1,5 @@
+export * from './errors.ts'
+export * from './layer-composition.ts'
+export { Audience, Mailbox } from './mailbox.ts'
+export * from './sandbox.ts'
+export * from './sandbox-spec-check.ts'
