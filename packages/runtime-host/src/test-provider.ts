@@ -1,0 +1,32 @@
+/** Providers for tests: each with a data directory and an instance of its own, checked to leave nothing. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { HostProvider, type HostProviderOptions } from './host-provider.ts'
+import { instanceOf } from './instance.ts'
+import { findLeaks } from './leaks.ts'
+
+export interface TestHost {
+  options: HostProviderOptions
+  /** Removes what is left of the instance by starting a provider on it, and asserts that then nothing is. */
+  clean(): Promise<void>
+}
+
+export function makeTestHost(): TestHost {
+  const directory = mkdtempSync(join(tmpdir(), 'cr-host-'))
+  const instance = instanceOf(directory)
+  const runDir = join('/run/coderunner', instance)
+  const dataDir = join(directory, 'host')
+  const options = { dataDir, runDir, cacheDir: '/var/cache/coderunner', instance }
+  return {
+    options,
+    clean: async () => {
+      const provider = await HostProvider.start(options)
+      await provider.remove()
+      assert.deepEqual(await findLeaks(options), [])
+      rmSync(directory, { recursive: true })
+      rmSync(runDir, { recursive: true, force: true })
+    },
+  }
+}
