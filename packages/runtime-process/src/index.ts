@@ -1,0 +1,1 @@
+export { ProcessProvider, type ProcessProviderOptions } from './process-provider.ts'
