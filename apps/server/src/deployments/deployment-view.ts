@@ -1,0 +1,62 @@
+import type { api } from '@coderunner/contract'
+import type { Urls } from '../projects/urls.ts'
+import type { DeploymentWithProject, OperationRow } from './deployment-store.ts'
+import type { InstanceRow } from './instance-store.ts'
+
+/** Rows as the API shows them. */
+export function deploymentSummary(row: DeploymentWithProject, urls: Urls): api.DeploymentSummary {
+  const project = { name: row.project_name, port: row.project_port }
+  const runtime = row.detection?.runtime ?? row.options.runtime
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    project: row.project_name,
+    status: row.status,
+    serving: row.serving,
+    url: urls.projectUrl(project),
+    deploymentUrl: urls.deploymentUrl(row.slug, project),
+    ...(runtime === undefined ? {} : { runtime }),
+    createdAt: row.created_at.toISOString(),
+    ...(row.error_code === null ? {} : { error: { code: row.error_code, message: row.error_message ?? '' } }),
+  }
+}
+
+/** `operations`: newest first. */
+export function deploymentDetail(
+  row: DeploymentWithProject,
+  operations: readonly OperationRow[],
+  instances: readonly InstanceRow[],
+  urls: Urls,
+): api.Deployment {
+  return {
+    ...deploymentSummary(row, urls),
+    ...(row.release_id === null ? {} : { releaseId: row.release_id }),
+    ...(row.detection === null ? {} : { detection: row.detection }),
+    processes: row.processes,
+    steps: operations[0]?.steps ?? [],
+    operations: operations.map(operationView),
+    instances: instances.filter(({ kind }) => kind === 'instance').map(instanceView),
+  }
+}
+
+function operationView(row: OperationRow): api.Operation {
+  return {
+    id: row.id,
+    kind: row.kind,
+    status: row.status,
+    steps: row.steps,
+    createdAt: row.created_at.toISOString(),
+    ...(row.ended_at === null ? {} : { endedAt: row.ended_at.toISOString() }),
+  }
+}
+
+function instanceView(row: InstanceRow): api.Deployment['instances'][number] {
+  return {
+    id: row.id,
+    process: row.process,
+    number: row.number,
+    status: row.status,
+    ...(row.started_at === null ? {} : { startedAt: row.started_at.toISOString() }),
+    ...(row.exit_code === null ? {} : { exitCode: row.exit_code }),
+  }
+}
