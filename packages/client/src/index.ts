@@ -1,0 +1,7 @@
+export { ApiError, ServerUnreachableError } from './api-error.ts'
+export { type Client, type ClientOptions, createClient } from './client.ts'
+export { type CommandEvent } from './command-events.ts'
+export { type LogFilter, type LogTarget } from './logs.ts'
+export { type ArchiveSource } from './multipart.ts'
+export { type ClientRoute, routes } from './routes.ts'
+export type * from './shapes.ts'
