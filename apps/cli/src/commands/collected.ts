@@ -1,0 +1,6 @@
+/** All of a list that is fetched page by page; for lists that are shown as a whole. */
+export async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
