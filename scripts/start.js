@@ -1,0 +1,6 @@
+// `npm start`: installs what is missing, then starts CodeRunner. Plain JavaScript: it runs before anything is installed.
+import { ensureReady } from './setup.js'
+import { runWithPinnedNode } from './with-node.js'
+
+await ensureReady({ install: process.getuid?.() === 0 })
+await runWithPinnedNode(new URL('../apps/coderunnerd/src/main.ts', import.meta.url), process.argv.slice(2))
