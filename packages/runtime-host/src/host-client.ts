@@ -23,8 +23,8 @@ import {
   type SandboxSpec,
   type Usage,
 } from '@coderunner/runtime'
-import { HOST_CAPABILITIES, PROVIDER_NAME } from './host-capabilities.ts'
 import { DaemonLink } from './daemon-link.ts'
+import { HOST_CAPABILITIES, PROVIDER_NAME } from './host-capabilities.ts'
 import type { WireSandbox } from './host-wire.ts'
 import { refusedFiles } from './refused-files.ts'
 

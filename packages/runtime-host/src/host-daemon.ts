@@ -3,9 +3,9 @@
  * reading, never a sandbox.
  */
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, chownSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AppError } from '@coderunner/contract'

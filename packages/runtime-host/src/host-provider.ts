@@ -2,7 +2,7 @@
  * Sandboxes as containers on this Linux host. Runs as root, in one process a data directory; sandboxes outlive it and are
  * adopted by the next one.
  */
-import { type FSWatcher, existsSync, mkdirSync, readFileSync, readdirSync, watch, writeFileSync } from 'node:fs'
+import { existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, idPattern, newId } from '@coderunner/contract'
@@ -21,57 +21,29 @@ import {
   type SandboxSpec,
 } from '@coderunner/runtime'
 import { requireDiskSpace } from './admission.ts'
-import { ensureAgentBundle } from './agent-bundle.ts'
-import { ensureBaseImage } from './base/base-image.ts'
-import { ensureToolchain } from './base/toolchain.ts'
-import { CgroupHierarchies, SandboxCgroup } from './cgroup.ts'
+import { SandboxCgroup } from './cgroup.ts'
 import { diagnoseHost } from './diagnose/diagnose.ts'
 import { onDisk, putToRest } from './disk.ts'
 import { Epochs } from './epochs.ts'
 import { EventFeed } from './event-feed.ts'
 import { endSandbox, endStrayMonitors, mountPoints, removeSandbox, unmountBelow } from './garbage.ts'
 import { HOST_CAPABILITIES, PROVIDER_NAME } from './host-capabilities.ts'
+import type { HostProviderOptions } from './host-options.ts'
 import { HostSandbox, type SandboxOrders } from './host-sandbox.ts'
-import { hostPaths, instancePattern, sandboxPaths } from './instance.ts'
-import { bindMount, mountFileSystem, setPropagation } from './kernel/mount.ts'
+import { hostPaths, instancePattern, OWN_DIRECTORY, sandboxPaths } from './instance.ts'
 import { alwaysReached, launchSandbox } from './launch-sandbox.ts'
-import { LayerStore } from './layer-store.ts'
 import type { Machine } from './machine.ts'
-import { SandboxNetwork } from './network/sandbox-network.ts'
 import { chooseRuntime } from './oci-runtime.ts'
 import { OrderQueue } from './order-queue.ts'
+import { prepareMachine } from './prepare-machine.ts'
 import { bootId, isAlive } from './process-identity.ts'
 import { lockDirectory } from './provider-lock.ts'
-import { registryAddresses } from './registry-addresses.ts'
 import { type SandboxRecord, SandboxStore } from './sandbox-store.ts'
 import { Stopwatch } from './stopwatch.ts'
-import { UidRanges } from './uid-ranges.ts'
-
-export interface HostProviderOptions {
-  /** Root's alone. */
-  dataDir: string
-  /** Gone after a reboot, such as `/run/coderunner/<instance>`; sandboxes' users pass through it. */
-  runDir: string
-  /** Shared by all instances: base image, toolchains, agents. */
-  cacheDir: string
-  /** See `instanceOf`. */
-  instance: string
-  /** `CIDR[:port]`s that sandboxes with internet access reach although they are private. */
-  egressAllow?: readonly string[]
-  /** Package registries, reached by sandboxes with an agent and internet access wherever they are. */
-  registryHosts?: readonly string[]
-  onProgress?: (line: string) => void
-  /** Failures of work that nobody waits for. */
-  onError?: (error: unknown) => void
-  /** Milliseconds that the stages of a create took. */
-  onCreated?: (stages: Record<string, number>) => void
-}
 
 /** How often it is looked for sandboxes that ended without telling: their conmon was killed. */
 const SWEEP_MS = 5000
 const VANISHED: SandboxExit = { code: -1, outOfMemory: false }
-/** Directory on the tmpfs that is no sandbox's. */
-const OWN = '-'
 
 export class HostProvider implements SandboxProvider {
   readonly name = PROVIDER_NAME
@@ -110,47 +82,18 @@ export class HostProvider implements SandboxProvider {
    * also builds the base image, which takes half a minute.
    */
   static async start(options: HostProviderOptions): Promise<HostProvider> {
-    const { instance, dataDir, runDir, cacheDir } = options
-    if (!instancePattern.test(instance)) throw new Error(`"${instance}" is no name of an instance.`)
-    const paths = hostPaths({ dataDir, runDir })
+    if (!instancePattern.test(options.instance)) throw new Error(`"${options.instance}" is no name of an instance.`)
+    const paths = hostPaths(options)
     for (const directory of [paths.data, paths.sandboxes, paths.network]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
     }
     const lock = lockDirectory(paths.data)
     try {
-      const [base, toolchain, agent] = await Promise.all([
-        ensureBaseImage({ cacheDir, ...(options.onProgress && { onProgress: options.onProgress }) }),
-        ensureToolchain({ cacheDir }),
-        ensureAgentBundle({ cacheDir }),
-      ])
-      prepareRunDirectory(paths, runDir)
-      unmountBelow(paths.code)
-      bindMount(agent, paths.code, { readOnly: true, noSuid: true, noDev: true })
-      raiseInotifyLimits()
       const store = new SandboxStore(paths)
       const records = store.names().flatMap(name => store.read(name) ?? [])
-      const machine: Machine = {
-        instance,
-        paths,
-        hierarchies: CgroupHierarchies.detect(),
-        network: await SandboxNetwork.start({
-          instance,
-          stateDir: paths.network,
-          egressAllow: options.egressAllow ?? [],
-        }),
-        layers: new LayerStore(paths),
-        ranges: new UidRanges({ instance, used: records.map(({ slot }) => slot) }),
-        rootLayers: [toolchain.path, base.path],
-        openFiles: hardLimitOfOpenFiles(),
-        registryAddresses: registryAddresses(options.registryHosts ?? []),
-      }
-      const provider = new HostProvider({
-        machine,
-        store,
-        epochs: Epochs.open(paths.epochs),
-        lock,
-        options,
-      })
+      const machine = await prepareMachine(paths, options, { usedSlots: records.map(({ slot }) => slot) })
+      const epochs = Epochs.open(paths.epochs)
+      const provider = new HostProvider({ machine, store, epochs, lock, options })
       await provider.#takeOver(records)
       return provider
     } catch (error) {
@@ -272,7 +215,8 @@ export class HostProvider implements SandboxProvider {
     await endStrayMonitors(paths, pid => monitors.has(pid))
     const names = new Set([...this.#store.names(), ...hierarchies.names(instance), ...readdirSync(paths.run)])
     for (const name of names) {
-      if (name !== OWN && !this.#sandboxes.has(name)) await removeSandbox({ id: name, instance, paths, hierarchies })
+      if (name !== OWN_DIRECTORY && !this.#sandboxes.has(name))
+        await removeSandbox({ id: name, instance, paths, hierarchies })
     }
     layers.releaseUnused()
     for (const { slot, running } of records) if (running === undefined) this.#machine.ranges.free(slot)
@@ -420,7 +364,7 @@ export class HostProvider implements SandboxProvider {
 
   /** Found by making a sandbox; remembered until the next boot. */
   async #findRuntime(): Promise<string> {
-    const remembered = join(this.#machine.paths.run, OWN, 'runtime-path')
+    const remembered = this.#machine.paths.runtimePath
     if (existsSync(remembered)) {
       const path = readFileSync(remembered, 'utf8')
       if (existsSync(path)) return path
@@ -443,35 +387,6 @@ export class HostProvider implements SandboxProvider {
     writeFileSync(remembered, found)
     return found
   }
-}
-
-function prepareRunDirectory(paths: Machine['paths'], runDir: string): void {
-  mkdirSync(runDir, { recursive: true, mode: 0o711 })
-  mkdirSync(paths.run, { recursive: true, mode: 0o711 })
-  if (!mountPoints().includes(paths.run)) {
-    mountFileSystem(paths.run, { source: 'tmpfs', type: 'tmpfs', data: 'mode=711,size=64m', noSuid: true, noDev: true })
-    // A mount namespace that is a slave of ours must not keep a disk busy that is unmounted here.
-    setPropagation(paths.run, 'shared')
-  }
-  mkdirSync(join(paths.run, OWN), { recursive: true, mode: 0o711 })
-  for (const directory of [paths.code, paths.empty]) mkdirSync(directory, { recursive: true, mode: 0o755 })
-  for (const directory of [paths.exits, paths.runtimeState, paths.layerMounts]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-  }
-}
-
-/** The kernel's defaults are for one person's desktop; each sandbox has a limit of its own below these. */
-function raiseInotifyLimits(): void {
-  const wanted = { max_user_instances: 65_536, max_user_watches: 1_048_576 }
-  for (const [name, value] of Object.entries(wanted)) {
-    const path = `/proc/sys/fs/inotify/${name}`
-    if (Number(readFileSync(path, 'utf8')) < value) writeFileSync(path, String(value))
-  }
-}
-
-function hardLimitOfOpenFiles(): number {
-  const hard = /^Max open files +\S+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-  return Math.min(Number(hard ?? 1024), 65_536)
 }
 
 const isLayerId = (id: string): boolean => /^[A-Za-z0-9_-]{1,64}$/.test(id)

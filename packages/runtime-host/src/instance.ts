@@ -24,6 +24,10 @@ export interface HostPaths {
   epochs: string
   /** The tmpfs. Its paths are seen in the sandboxes' mount tables: short, and without meaning. */
   run: string
+  /** What on it is no sandbox's. */
+  own: string
+  /** Names the container runtime that was found to work. */
+  runtimePath: string
   exits: string
   runtimeState: string
   layerMounts: string
@@ -31,8 +35,12 @@ export interface HostPaths {
   empty: string
 }
 
+/** Beside the sandboxes' directories, and not to be confused with any. */
+export const OWN_DIRECTORY = '-'
+
 export function hostPaths({ dataDir, runDir }: { dataDir: string; runDir: string }): HostPaths {
   const run = join(runDir, 'm')
+  const own = join(run, OWN_DIRECTORY)
   return {
     data: dataDir,
     sandboxes: join(dataDir, 'sandboxes'),
@@ -40,11 +48,13 @@ export function hostPaths({ dataDir, runDir }: { dataDir: string; runDir: string
     network: join(dataDir, 'network'),
     epochs: join(dataDir, 'epochs'),
     run,
-    exits: join(run, '-', 'exits'),
-    runtimeState: join(run, '-', 'runtime'),
-    layerMounts: join(run, '-', 'layers'),
-    code: join(run, '-', 'code'),
-    empty: join(run, '-', 'empty'),
+    own,
+    runtimePath: join(own, 'runtime-path'),
+    exits: join(own, 'exits'),
+    runtimeState: join(own, 'runtime'),
+    layerMounts: join(own, 'layers'),
+    code: join(own, 'code'),
+    empty: join(own, 'empty'),
   }
 }
 

@@ -1,5 +1,5 @@
 /** What an instance has on the machine, found by its name. For tests: after `remove` there must be nothing. */
-import { readdirSync, readFileSync, existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CgroupHierarchies } from './cgroup.ts'
 import { mountPoints } from './garbage.ts'

@@ -1,7 +1,7 @@
 /** The OCI configuration of a sandbox's container. Pure: what it names, others have made. */
 import type { Limits } from '@coderunner/runtime'
-import { RANGE_SIZE } from './uid-ranges.ts'
 import { seccompProfile } from './seccomp.ts'
+import { RANGE_SIZE } from './uid-ranges.ts'
 
 export interface Container {
   hostname: string
