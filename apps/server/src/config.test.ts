@@ -60,4 +60,3 @@ test('builders get the variables that coderunnerd found on the machine', () => {
   assert.deepEqual(builderEnvironment, given)
   assert.throws(() => readConfig({ ...least, CODERUNNER_BUILD_ENV: '{"a": 1}' }), ConfigError)
 })
-})

@@ -161,16 +161,12 @@ async function closeApp(app: App): Promise<void> {
 
 /** Each is loaded only when chosen: the host's is for Linux, the other one for machines without it. */
 async function openProvider(config: Config): Promise<SandboxProvider> {
-  switch (config.runtime) {
-    case 'host': {
-      const { HostClient } = await import('@coderunner/runtime-host/client')
-      return new HostClient({ socketPath: required(config.sockets.host, 'CODERUNNER_HOST_SOCKET') })
-    }
-    case 'process': {
-      const { ProcessProvider } = await import('@coderunner/runtime-process')
-      return ProcessProvider.start({ dataDir: join(config.dataDirectory, 'sandboxes'), nodePath: process.execPath })
-    }
+  if (config.runtime === 'process') {
+    const { ProcessProvider } = await import('@coderunner/runtime-process')
+    return ProcessProvider.start({ dataDir: join(config.dataDirectory, 'sandboxes'), nodePath: process.execPath })
   }
+  const { HostClient } = await import('@coderunner/runtime-host/client')
+  return new HostClient({ socketPath: required(config.sockets.host, 'CODERUNNER_HOST_SOCKET') })
 }
 
 function required(value: string | undefined, variable: string): string {

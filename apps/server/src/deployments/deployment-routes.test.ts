@@ -62,7 +62,10 @@ async function startApi(options: WorldOptions = {}) {
     url,
     call,
     async [Symbol.asyncDispose]() {
-      const t = performance.now(); await app.close(); console.log('close', performance.now() - t)
+      const closed = app.close()
+      // A client that broke off keeps a spare connection open, on which nothing was ever sent.
+      app.server.closeAllConnections()
+      await closed
       await world[Symbol.asyncDispose]()
     },
   }

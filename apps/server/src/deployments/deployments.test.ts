@@ -263,29 +263,31 @@ test('what crashes is started again', async () => {
 })
 
 test('what keeps crashing has failed, with its last words', async () => {
+  const bad = Promise.withResolvers<void>()
   let healthy = true
   await using world = await World.start({
     programs: {
       'moody.js': async ({ serve, stderr }) => {
-        if (!healthy) {
-          stderr('Error: gone bad\n')
-          return 7
+        if (healthy) {
+          await serve((_, response) => response.end('ok'))
+          await bad.promise
         }
-        await serve((_, response) => response.end('ok'))
-        await new Promise(resolve => setTimeout(resolve, 600))
-        healthy = false
-        return 1
+        stderr('Error: gone bad\n')
+        return 7
       },
     },
   })
   const id = await world.running({ 'package.json': '{"scripts":{"start":"node moody.js"}}', 'moody.js': '' })
+  healthy = false
+  bad.resolve()
   await world.until(async () => (await world.find(id)).status === 'FAILED', 20_000)
-  const { error_message } = await world.find(id)
-  assert.match(error_message ?? '', /crashed 5 times[\s\S]*gone bad/)
+  assert.match((await world.find(id)).error_message ?? '', /crashed 5 times[\s\S]*gone bad/)
+  assert.equal(await world.fetch(), 'unavailable')
   assert.deepEqual(await world.provider.list(), [])
-  healthy = true
+  // An order of a person begins a new count.
   await world.act(id, 'start')
-  assert.equal((await world.ended(id)).status, 'SUCCEEDED')
+  const operation = await world.ended(id)
+  assert.equal(operation.steps.find(step => step.name === 'health')?.error?.code, 'start_failed')
 })
 
 test('only so many old deployments are kept, with their layers', async () => {
