@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { request } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 
 export async function freePort(): Promise<number> {
@@ -15,12 +16,17 @@ export async function freePort(): Promise<number> {
 }
 
 /** One request; undefined when nothing answers. */
-export function probe(port: number, headers: Record<string, string> = {}, host = '127.0.0.1'): Promise<{ status: number; body: string } | undefined> {
+export function probe(
+  port: number,
+  headers: Record<string, string> = {},
+  host = '127.0.0.1',
+): Promise<{ status: number; body: string } | undefined> {
   return new Promise(resolve => {
-    const req = request({ host, port, headers, agent: false }, async response => {
-      let body = ''
-      for await (const chunk of response) body += String(chunk)
-      resolve({ status: response.statusCode ?? 0, body })
+    const req = request({ host, port, headers, agent: false }, response => {
+      text(response).then(
+        body => resolve({ status: response.statusCode ?? 0, body }),
+        () => resolve(undefined),
+      )
     })
     req.once('error', () => resolve(undefined))
     req.end()
@@ -35,10 +41,17 @@ export async function firstGood(ask: () => Promise<boolean>, limitMs = 60_000): 
   }
 }
 
-export async function bareStart(folder: string, file = 'server.js'): Promise<{ ms: number; pid: number; end: () => Promise<void> }> {
+export async function bareStart(
+  folder: string,
+  file = 'server.js',
+): Promise<{ ms: number; pid: number; end: () => Promise<void> }> {
   const port = await freePort()
   const start = performance.now()
-  const child = spawn(process.execPath, [file], { cwd: folder, stdio: 'ignore', env: { ...process.env, PORT: String(port) } })
+  const child = spawn(process.execPath, [file], {
+    cwd: folder,
+    stdio: 'ignore',
+    env: { ...process.env, PORT: String(port) },
+  })
   await firstGood(async () => (await probe(port))?.status === 200)
   const ms = performance.now() - start
   const end = async () => {

@@ -15,8 +15,16 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
-export function benchLine(name: string, ours: number, baseline: number, unit: string, stages?: Record<string, number>): BenchLine {
+export function benchLine(
+  name: string,
+  ours: number,
+  baseline: number,
+  unit: string,
+  stages?: Record<string, number>,
+): BenchLine {
   const round = (value: number) => Math.round(value * 1000) / 1000
   const line = { name, ours: round(ours), baseline: round(baseline), ratio: round(ours / baseline), unit }
-  return stages === undefined ? line : { ...line, stages: Object.fromEntries(Object.entries(stages).map(([k, v]) => [k, round(v)])) }
+  return stages === undefined
+    ? line
+    : { ...line, stages: Object.fromEntries(Object.entries(stages).map(([k, v]) => [k, round(v)])) }
 }

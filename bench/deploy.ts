@@ -13,7 +13,12 @@ import { type BenchLine, benchLine, median } from './bench-line.ts'
 
 const rounds = 9
 
-async function* contest(coderunner: CodeRunner, name: string, folder: string, files: string[]): AsyncGenerator<BenchLine> {
+async function* contest(
+  coderunner: CodeRunner,
+  name: string,
+  folder: string,
+  files: string[],
+): AsyncGenerator<BenchLine> {
   const project = `bench-${name}`
   const ours: number[] = []
   const bare: number[] = []
@@ -28,7 +33,11 @@ async function* contest(coderunner: CodeRunner, name: string, folder: string, fi
       }),
     )
     const start = performance.now()
-    const accepted = (await coderunner.api('POST', '/api/deploy', { project, files: content, env: { ROUND: mark } })) as { deploymentId: string; deploymentUrl: string }
+    const accepted = (await coderunner.api('POST', '/api/deploy', {
+      project,
+      files: content,
+      env: { ROUND: mark },
+    })) as { deploymentId: string; deploymentUrl: string }
     stages.set('accepted', [...(stages.get('accepted') ?? []), performance.now() - start])
     const own = new URL(accepted.deploymentUrl).host
     await firstGood(async () => (await probe(coderunner.appsPort, { host: own }))?.status === 200)
@@ -38,13 +47,23 @@ async function* contest(coderunner: CodeRunner, name: string, folder: string, fi
     await baseline.end()
     // The steps are complete when the project's URL has moved.
     await firstGood(async () => {
-      const { serving, steps } = (await coderunner.api('GET', `/api/deployments/${accepted.deploymentId}`)) as { serving: boolean; steps: { name: string; durationMs?: number }[] }
-      if (serving) for (const step of steps) stages.set(step.name, [...(stages.get(step.name) ?? []), step.durationMs ?? 0])
+      const { serving, steps } = (await coderunner.api('GET', `/api/deployments/${accepted.deploymentId}`)) as {
+        serving: boolean
+        steps: { name: string; durationMs?: number }[]
+      }
+      if (serving)
+        for (const step of steps) stages.set(step.name, [...(stages.get(step.name) ?? []), step.durationMs ?? 0])
       return serving
     })
     await firstGood(async () => (await probe(coderunner.appsPort, { host }))?.status === 200)
   }
-  yield benchLine(`deploy.${name}`, median(ours), median(bare), 'ms', Object.fromEntries([...stages].map(([stage, values]) => [stage, median(values)])))
+  yield benchLine(
+    `deploy.${name}`,
+    median(ours),
+    median(bare),
+    'ms',
+    Object.fromEntries([...stages].map(([stage, values]) => [stage, median(values)])),
+  )
 }
 
 export async function* bench(): AsyncGenerator<BenchLine> {

@@ -33,7 +33,8 @@ async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100
 }
 
-const sum = async (pids: number[], of: (pid: number) => Promise<number>) => (await Promise.all(pids.map(of))).reduce((a, b) => a + b, 0)
+const sum = async (pids: number[], of: (pid: number) => Promise<number>) =>
+  (await Promise.all(pids.map(of))).reduce((a, b) => a + b, 0)
 
 export async function* bench(): AsyncGenerator<BenchLine> {
   await using coderunner = await CodeRunner.start()
@@ -51,7 +52,12 @@ export async function* bench(): AsyncGenerator<BenchLine> {
     }
     yield benchLine('idle.pss', await sum(pids, pssMb), await pssMb(bare.pid), 'MB', stages)
     const cpu = ((await sum(pids, cpuSeconds)) - before) / idleSeconds
-    yield benchLine('idle.cpu', cpu * 100, Math.max(((await cpuSeconds(bare.pid)) - bareBefore) / idleSeconds, 0.0001) * 100, '% of a core')
+    yield benchLine(
+      'idle.cpu',
+      cpu * 100,
+      Math.max(((await cpuSeconds(bare.pid)) - bareBefore) / idleSeconds, 0.0001) * 100,
+      '% of a core',
+    )
   } finally {
     await bare.end()
   }

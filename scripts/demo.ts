@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,7 +69,11 @@ async function addresses(daemon: ChildProcess): Promise<Addresses> {
 }
 
 async function post(url: string, body: unknown): Promise<Record<string, string>> {
-  const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
   if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`)
   return (await response.json()) as Record<string, string>
 }
@@ -78,7 +82,7 @@ async function firstAnswer(url: string, appsPort: number): Promise<number> {
   const { host } = new URL(url)
   const req = request({ host: '127.0.0.1', port: appsPort, headers: { host }, agent: false })
   req.end()
-  const [response] = (await once(req, 'response')) as [import('node:http').IncomingMessage]
+  const [response] = (await once(req, 'response')) as [IncomingMessage]
   response.resume()
   return response.statusCode ?? 0
 }
@@ -104,7 +108,12 @@ try {
   const { token = '' } = await post(`${api}/api/auth/login`, account)
   const settings = { CODERUNNER_URL: api, CODERUNNER_TOKEN: token }
 
-  const deploy = start('apps/cli/bin/coderunner.js', ['deploy', example, '--project', 'demo', '--yes'], settings, 'pipe')
+  const deploy = start(
+    'apps/cli/bin/coderunner.js',
+    ['deploy', example, '--project', 'demo', '--yes'],
+    settings,
+    'pipe',
+  )
   let url = ''
   deploy.stdout?.on('data', (data: Buffer) => (url += data.toString()))
   const [code] = (await once(deploy, 'close')) as [number | null]

@@ -15,10 +15,14 @@ async function lines(command: string, args: string[]): Promise<string[]> {
 }
 
 export async function machineState(): Promise<string[]> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')).split('\n').map(line => line.split(' ')[4] ?? '')
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8').catch(() => ''))
+    .split('\n')
+    .map(line => line.split(' ')[4] ?? '')
   const links = (await readdir('/sys/class/net').catch(() => [])).filter(name => ours.test(name))
   const tables = (await lines('nft', ['list', 'tables'])).filter(line => ours.test(line))
-  const loops = (await lines('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'])).filter(line => /coderunner|cr[0-9a-f]{6}/.test(line))
+  const loops = (await lines('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'])).filter(line =>
+    /coderunner|cr[0-9a-f]{6}/.test(line),
+  )
   const cgroups = await Array.fromAsync(glob(['/sys/fs/cgroup/cr??????', '/sys/fs/cgroup/*/cr??????']))
   const runs = (await readdir('/run/coderunner').catch(() => [])).map(name => `/run/coderunner/${name}`)
   return [

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -109,17 +109,26 @@ export class CodeRunner implements AsyncDisposable {
     const { host } = new URL(url)
     const req = request({ host: '127.0.0.1', port: this.appsPort, path, headers: { host, ...headers }, agent: false })
     req.end()
-    const [response] = (await once(req, 'response')) as [import('node:http').IncomingMessage]
+    const [response] = (await once(req, 'response')) as [IncomingMessage]
     let body = ''
     for await (const chunk of response) body += String(chunk)
     return { status: response.statusCode ?? 0, headers: response.headers, body }
   }
 
-  async cli(args: string[], options: { cwd?: string; input?: string } = {}): Promise<{ code: number; stdout: string; stderr: string }> {
+  async cli(
+    args: string[],
+    options: { cwd?: string; input?: string } = {},
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
     const child = spawn(process.execPath, [join(repository, 'apps/cli/bin/coderunner.js'), ...args], {
       cwd: options.cwd ?? repository,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, CODERUNNER_URL: this.apiUrl, CODERUNNER_TOKEN: this.token, XDG_CONFIG_HOME: this.dataDir, NO_COLOR: '1' },
+      env: {
+        ...process.env,
+        CODERUNNER_URL: this.apiUrl,
+        CODERUNNER_TOKEN: this.token,
+        XDG_CONFIG_HOME: this.dataDir,
+        NO_COLOR: '1',
+      },
     })
     let stdout = ''
     let stderr = ''

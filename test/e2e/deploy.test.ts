@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -35,7 +35,9 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
   })
 
   const newest = async (project: string): Promise<Deployment> => {
-    const { items } = (await coderunner.api('GET', `/api/deployments?project=${project}`)) as { items: { id: string }[] }
+    const { items } = (await coderunner.api('GET', `/api/deployments?project=${project}`)) as {
+      items: { id: string }[]
+    }
     return (await coderunner.api('GET', `/api/deployments/${items[0]?.id ?? ''}`)) as Deployment
   }
   const app = async (source: string, more: Record<string, string> = {}) => {
@@ -60,13 +62,20 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
       assert.equal(answer.status, 200, answer.body)
       const { status, serving, deploymentUrl, steps } = await newest(name)
       assert.deepEqual({ status, serving }, { status: 'RUNNING', serving: true })
-      assert.ok(steps.every(step => ['SUCCEEDED', 'SKIPPED'].includes(step.status)), JSON.stringify(steps))
+      assert.ok(
+        steps.every(step => ['SUCCEEDED', 'SKIPPED'].includes(step.status)),
+        JSON.stringify(steps),
+      )
       assert.equal((await coderunner.visit(deploymentUrl, path)).status, 200)
     })
 
   test('an application that listens elsewhere is found, and told so', async () => {
-    const { items } = (await coderunner.api('GET', '/api/deployments?project=fastify-loopback')) as { items: { id: string }[] }
-    const { records } = (await coderunner.api('GET', `/api/deployments/${items[0]?.id}/logs?source=system`)) as { records: { message: string }[] }
+    const { items } = (await coderunner.api('GET', '/api/deployments?project=fastify-loopback')) as {
+      items: { id: string }[]
+    }
+    const { records } = (await coderunner.api('GET', `/api/deployments/${items[0]?.id}/logs?source=system`)) as {
+      records: { message: string }[]
+    }
     assert.match(records.map(record => record.message).join('\n'), /127\.0\.0\.1/)
     assert.match(records.map(record => record.message).join('\n'), /4000/)
   })
@@ -130,7 +139,13 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
 
   test('a one-off command runs beside the application and passes its exit code on', async () => {
     const { code, stdout, stderr } = await coderunner.cli([
-      'run', '--project', 'swap', '--', 'node', '-e', 'console.log(process.cwd()); console.error("to stderr"); process.exit(7)',
+      'run',
+      '--project',
+      'swap',
+      '--',
+      'node',
+      '-e',
+      'console.log(process.cwd()); console.error("to stderr"); process.exit(7)',
     ])
     assert.equal(code, 7, stderr)
     assert.match(stdout, /\/app/)
@@ -138,7 +153,9 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
   })
 
   test('environment variables reach the application', async () => {
-    const dir = await app("require('node:http').createServer((q, s) => s.end(process.env.GREETING)).listen(process.env.PORT)")
+    const dir = await app(
+      "require('node:http').createServer((q, s) => s.end(process.env.GREETING)).listen(process.env.PORT)",
+    )
     const url = await coderunner.deploy(dir, 'greeting', '--env', 'GREETING=well met')
     assert.equal((await coderunner.visit(url)).body, 'well met')
   })
@@ -163,10 +180,16 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
     socket.close()
     await once(socket, 'close')
 
-    const req = request({ host: '127.0.0.1', port: coderunner.appsPort, method: 'POST', headers: { host }, agent: false })
+    const req = request({
+      host: '127.0.0.1',
+      port: coderunner.appsPort,
+      method: 'POST',
+      headers: { host },
+      agent: false,
+    })
     req.flushHeaders()
     req.write('one ')
-    const [response] = (await once(req, 'response')) as [import('node:http').IncomingMessage]
+    const [response] = (await once(req, 'response')) as [IncomingMessage]
     let rest = ''
     // The rest is sent only when the beginning has come back: it would wait for ever behind a proxy that buffers.
     for await (const chunk of response) {
@@ -210,11 +233,20 @@ describe('a folder becomes a URL', { concurrency: false }, () => {
   })
 
   test('the plan is told without anything being kept', async () => {
-    const { code, stdout, stderr } = await coderunner.cli(['deploy', example('express-hello'), '--project', 'planned', '--dry'])
+    const { code, stdout, stderr } = await coderunner.cli([
+      'deploy',
+      example('express-hello'),
+      '--project',
+      'planned',
+      '--dry',
+    ])
     assert.equal(code, 0, stderr)
     const { detection, steps } = JSON.parse(stdout) as { detection: { runtime: string }; steps: { name: string }[] }
     assert.equal(detection.runtime, 'nodejs')
-    assert.deepEqual(steps.map(step => step.name), ['analyze', 'install', 'build', 'start', 'health', 'promote'])
+    assert.deepEqual(
+      steps.map(step => step.name),
+      ['analyze', 'install', 'build', 'start', 'health', 'promote'],
+    )
     const { items } = (await coderunner.api('GET', '/api/projects')) as { items: { name: string }[] }
     assert.ok(!items.some(project => project.name === 'planned'))
   })

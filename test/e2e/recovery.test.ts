@@ -16,10 +16,13 @@ async function children(pid: number, word: string): Promise<number[]> {
     commands.set(Number(name), (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' '))
   }
   const descends = (child: number): boolean => {
-    for (let at: number | undefined = child; at !== undefined && at > 1; at = parents.get(at)) if (at === pid) return true
+    for (let at: number | undefined = child; at !== undefined && at > 1; at = parents.get(at))
+      if (at === pid) return true
     return false
   }
-  return [...commands].filter(([child, command]) => child !== pid && command.includes(word) && descends(child)).map(([child]) => child)
+  return [...commands]
+    .filter(([child, command]) => child !== pid && command.includes(word) && descends(child))
+    .map(([child]) => child)
 }
 
 interface Deployment {
@@ -34,7 +37,10 @@ describe('recovery', { concurrency: false }, () => {
   before(async () => {
     coderunner = await CodeRunner.start({ CODERUNNER_ON_EXIT: 'keep' })
     folder = await mkdtemp(join(tmpdir(), 'coderunner-app-'))
-    await writeFile(join(folder, 'server.js'), "require('node:http').createServer((q, s) => s.end('still here ' + process.pid)).listen(process.env.PORT)")
+    await writeFile(
+      join(folder, 'server.js'),
+      "require('node:http').createServer((q, s) => s.end('still here ' + process.pid)).listen(process.env.PORT)",
+    )
   })
   after(async () => {
     await coderunner.stop()
@@ -82,14 +88,28 @@ describe('recovery', { concurrency: false }, () => {
   for (const at of ['analyze', 'install', 'build', 'start', 'health', 'promote'])
     test(`kill -9 of everything at the step ${at}: RUNNING and answering, or FAILED with its reason`, async () => {
       const dir = await mkdtemp(join(folder, 'deploy-'))
-      await writeFile(join(dir, 'package.json'), JSON.stringify({ name: 'x', scripts: { build: 'node -e 0', start: 'node server.js' }, dependencies: { 'is-number': '7.0.0' } }))
-      await writeFile(join(dir, 'server.js'), "require('is-number'); require('node:http').createServer((q, s) => s.end('risen')).listen(process.env.PORT)")
+      await writeFile(
+        join(dir, 'package.json'),
+        JSON.stringify({
+          name: 'x',
+          scripts: { build: 'node -e 0', start: 'node server.js' },
+          dependencies: { 'is-number': '7.0.0' },
+        }),
+      )
+      await writeFile(
+        join(dir, 'server.js'),
+        "require('is-number'); require('node:http').createServer((q, s) => s.end('risen')).listen(process.env.PORT)",
+      )
       const deploy = coderunner.cli(['deploy', dir, '--project', `killed-${at}`, '--detach'])
       const { code, stderr } = await deploy
       assert.equal(code, 0, stderr)
       for (const signal = AbortSignal.timeout(60_000); ; signal.throwIfAborted()) {
-        const { items } = (await coderunner.api('GET', `/api/deployments?project=killed-${at}`)) as { items: Deployment[] }
-        const deployment = (await coderunner.api('GET', `/api/deployments/${items[0]?.id}`)) as Deployment & { steps: { name: string; status: string }[] }
+        const { items } = (await coderunner.api('GET', `/api/deployments?project=killed-${at}`)) as {
+          items: Deployment[]
+        }
+        const deployment = (await coderunner.api('GET', `/api/deployments/${items[0]?.id}`)) as Deployment & {
+          steps: { name: string; status: string }[]
+        }
         const step = deployment.steps.find(s => s.name === at)
         if (step !== undefined && step.status !== 'PENDING') break
       }
@@ -105,7 +125,8 @@ describe('recovery', { concurrency: false }, () => {
       await coderunner.boot()
       const [deployment] = await settled(`killed-${at}`)
       assert.ok(deployment !== undefined)
-      if (deployment.status === 'RUNNING') assert.equal(await answers(`http://killed-${at}.localhost:${coderunner.appsPort}`), 'risen')
+      if (deployment.status === 'RUNNING')
+        assert.equal(await answers(`http://killed-${at}.localhost:${coderunner.appsPort}`), 'risen')
       else assert.ok(deployment.status === 'FAILED' && deployment.error !== undefined, JSON.stringify(deployment))
     })
 })
