@@ -92,7 +92,21 @@ export const AuditEvent = Type.Object({
 export const AuditPage = page(AuditEvent)
 
 // Deployments
-export const runtimes = ['nodejs', 'static'] as const
+/** `command`: neither of the others was recognised, but a start command was given. */
+export const runtimes = ['nodejs', 'python', 'static', 'command'] as const
+/** A repository the server fetches: by https or ssh, one commit without history, submodules or large files. */
+export const GitSource = Type.Object(
+  {
+    url: Type.String({ minLength: 1, maxLength: 2000 }),
+    /** Branch, tag or full commit id; the repository's own choice when absent. */
+    ref: Type.Optional(Type.String({ minLength: 1, maxLength: 250 })),
+    /** Folder of the repository that is taken; the whole when absent. */
+    directory: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
+    /** Reads a private repository, by https only. Kept sealed until it was fetched, shown to nobody. */
+    token: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+  },
+  { additionalProperties: false },
+)
 export const DeployOptions = Type.Object(
   {
     project: ProjectName,
@@ -103,6 +117,12 @@ export const DeployOptions = Type.Object(
     port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
     /** Start command, instead of the one found. */
     start: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
+    /** Build command, instead of the one found; empty for none. */
+    build: Type.Optional(Type.String({ maxLength: 2000 })),
+    /** Folder of the upload that is deployed, where it is not the whole. */
+    directory: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
+    /** Instead of an upload. */
+    git: Type.Optional(GitSource),
   },
   { additionalProperties: false },
 )
@@ -118,9 +138,10 @@ export const SourceFile = Type.Union([
   Type.Object({ path: SourcePath, hash: Sha256, executable: Type.Optional(Type.Boolean()) }),
   Type.Object({ path: SourcePath, link: Type.String({ minLength: 1, maxLength: 1024 }) }),
 ])
+/** `files`, or `git`. */
 export const DeployFiles = Type.Object({
   ...DeployOptions.properties,
-  files: Type.Array(SourceFile, { maxItems: 100_000 }),
+  files: Type.Optional(Type.Array(SourceFile, { maxItems: 100_000 })),
 })
 export const DeployAccepted = Type.Object({
   deploymentId: Id,
@@ -141,13 +162,28 @@ export const ProcessPlan = Type.Object({
 /** What the analyser found, and why: each finding names the file or rule it comes from. */
 export const Detection = Type.Object({
   runtime: oneOf(runtimes),
+  /** What it is made with, in its own words: `Next.js`, `Vite`, `Django` … */
+  framework: Type.Optional(Type.String()),
+  /** Exact versions that builders and instances get. */
   nodeVersion: Type.Optional(Type.String()),
+  pythonVersion: Type.Optional(Type.String()),
   packageManager: Type.Optional(Type.String()),
+  packageManagerVersion: Type.Optional(Type.String()),
+  /** Folder of the upload that is the project; the rest of the upload is left out. */
+  directory: Type.Optional(Type.String()),
+  /** Folder below the project that is deployed, where it has several that are installed together. */
+  workspace: Type.Optional(Type.String()),
   install: Type.Optional(Type.String()),
+  /** Commands joined by ` && `, as shown to people. */
   build: Type.Optional(Type.String()),
+  /** Command that runs once before a new version serves (`release` of a Procfile). */
+  release: Type.Optional(Type.String()),
   processes: Type.Array(ProcessPlan),
   port: Type.Optional(Type.Integer()),
+  /** Of a static site: the folder that is served, among the files or made by the build. */
   root: Type.Optional(Type.String()),
+  /** Unknown paths of a static site answer its index.html. */
+  indexFallback: Type.Optional(Type.Boolean()),
   findings: Type.Array(Type.Object({ what: Type.String(), why: Type.String() })),
   warnings: Type.Array(Type.String()),
 })
@@ -191,6 +227,10 @@ export const DeploymentSummary = Type.Object({
 })
 export const Deployment = Type.Object({
   ...DeploymentSummary.properties,
+  /** Changes with everything that is shown here: what `since` takes. */
+  revision: Type.String(),
+  /** Of a deployment that waits for others: how many go before it, and itself. */
+  queuePosition: Type.Optional(Type.Integer({ minimum: 1 })),
   releaseId: Type.Optional(Id),
   detection: Type.Optional(Detection),
   processes: Type.Array(ProcessPlan),
@@ -200,6 +240,12 @@ export const Deployment = Type.Object({
   instances: Type.Array(Instance),
 })
 export const DeploymentPage = page(DeploymentSummary)
+export const DeploymentQuery = Type.Object({
+  /** Revision that the caller has: the answer waits for another one. */
+  since: Type.Optional(Type.String({ maxLength: 64 })),
+  /** Wait no longer than this for it; then the answer is what is there. */
+  waitMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 30_000 })),
+})
 export const OperationStarted = Type.Object({ operationId: Type.Optional(Id), status: oneOf(deploymentStatuses) })
 
 /** `POST /api/deployments/:id/run`. The answer is `application/x-ndjson`, a `RunEvent` a line. */
@@ -265,6 +311,7 @@ export const ProblemBody = Type.Object({
 })
 
 export type DeployOptions = Static<typeof DeployOptions>
+export type GitSource = Static<typeof GitSource>
 export type SourceFile = Static<typeof SourceFile>
 export type Detection = Static<typeof Detection>
 export type ProcessPlan = Static<typeof ProcessPlan>

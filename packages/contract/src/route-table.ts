@@ -30,19 +30,10 @@ export const Route = Type.Object({
 
 export const RouteTable = Type.Object({ version: Type.Integer(), routes: Type.Array(Route) })
 
-export const StaticFile = Type.Object({
-  /** Absolute URL path of the file, such as `/css/site.css`. */
-  path: Type.String(),
-  hash: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  size: Type.Integer(),
-})
-export const StaticSite = Type.Object({
-  files: Type.Array(StaticFile, { maxItems: 100_000 }),
-  /** Unknown paths answer `/index.html` (a single-page application) instead of 404. */
-  indexFallback: Type.Boolean(),
-})
-
+/** Counts of one deployment since the ingress started. */
 export const RouteCounters = Type.Object({
+  project: Type.String(),
+  /** Empty while a project has none. */
   deploymentId: Type.String(),
   requests: Type.Integer(),
   responses2xx: Type.Integer(),
@@ -59,6 +50,4 @@ export type Upstream = Static<typeof Upstream>
 export type RouteTarget = Static<typeof RouteTarget>
 export type Route = Static<typeof Route>
 export type RouteTable = Static<typeof RouteTable>
-export type StaticFile = Static<typeof StaticFile>
-export type StaticSite = Static<typeof StaticSite>
 export type RouteCounters = Static<typeof RouteCounters>
