@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { createServer } from 'node:http'
 import { AgentError, agentErrorOf } from './agent-error.ts'
 import { type AgentProblem, jsonBodyBytes } from './agent-wire.ts'
+import { createServer } from './http-module.ts'
 
 export interface Exchange {
   method: string

@@ -69,6 +69,21 @@ test('a holder that is killed takes the sandbox with it, also while nobody looks
   }
 })
 
+test('takes all of its sandboxes away when asked to', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'cr-process-'))
+  try {
+    await using provider = await ProcessProvider.start({ dataDir, allowRoot: true })
+    const fence = { key: 'test', epoch: 1 }
+    const made = await Promise.all([provider.create(spec(), fence), provider.create(spec(), fence)])
+    await provider.remove()
+    assert.deepEqual(await provider.list(), [])
+    for (const { id } of made) assert.deepEqual(await sandboxProcesses(id, undefined), [])
+    assert.deepEqual(await readdir(join(dataDir, 'sandboxes')), [])
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
 function spec(): SandboxSpec {
   return {
     id: newId(),

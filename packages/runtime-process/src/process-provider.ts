@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { AppError } from '@coderunner/contract'
 import {
   Audience,
@@ -14,6 +16,7 @@ import {
   type Layer,
   LayerInUseError,
   type ProviderEvent,
+  requireOwnSoftware,
   type Sandbox,
   SandboxFailedError,
   type SandboxInfo,
@@ -30,6 +33,7 @@ import { agentSocket, holderSocket, ProcessSandbox, providerName } from './proce
 import { killSandbox } from './process-tree.ts'
 import { type SandboxRecord, SandboxRecords } from './sandbox-record.ts'
 
+const run = promisify(execFile)
 const defaultPath = '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin'
 
 export interface ProcessProviderOptions {
@@ -58,8 +62,11 @@ export class ProcessProvider implements SandboxProvider {
     layers: true,
     limits: new Set(),
     isolation: false,
+    nodeVersions: false,
+    packageManagers: false,
   }
   #nodePath: string
+  #nodeVersion: string
   #searchPath: string
   /** Without it every start would strip the types of the agent and the holder again. */
   #compileCache: string
@@ -82,6 +89,7 @@ export class ProcessProvider implements SandboxProvider {
     await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
     const dataDir = await realpath(options.dataDir)
     const provider = new ProcessProvider(options, {
+      nodeVersion: await versionOf(options.nodePath ?? process.execPath),
       compileCache: join(dataDir, 'compile-cache'),
       records: await SandboxRecords.open(join(dataDir, 'sandboxes')),
       layers: await LayerStore.open(join(dataDir, 'layers')),
@@ -93,10 +101,17 @@ export class ProcessProvider implements SandboxProvider {
 
   private constructor(
     options: ProcessProviderOptions,
-    stores: { compileCache: string; records: SandboxRecords; layers: LayerStore; epochs: EpochFile },
+    stores: {
+      nodeVersion: string
+      compileCache: string
+      records: SandboxRecords
+      layers: LayerStore
+      epochs: EpochFile
+    },
   ) {
     this.#nodePath = options.nodePath ?? process.execPath
     this.#searchPath = options.searchPath ?? defaultPath
+    this.#nodeVersion = stores.nodeVersion
     this.#compileCache = stores.compileCache
     this.#records = stores.records
     this.#layers = stores.layers
@@ -105,6 +120,7 @@ export class ProcessProvider implements SandboxProvider {
 
   async create(spec: SandboxSpec, fence: Fence): Promise<Sandbox> {
     checkSandboxSpec(spec)
+    requireOwnSoftware(spec, this.#nodeVersion, this.name)
     await this.#epochs.check(fence)
     return this.#inTurn(spec.id, async () => this.#sandboxes.get(spec.id) ?? (await this.#make(spec)))
   }
@@ -167,6 +183,11 @@ export class ProcessProvider implements SandboxProvider {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#turns.values())
     await Promise.all([...this.#sandboxes.values()].map(sandbox => sandbox.release()))
+  }
+
+  /** Ends every sandbox and removes what it had. Layers stay. */
+  async remove(): Promise<void> {
+    await Promise.all([...this.#sandboxes.keys()].map(id => this.#inTurn(id, () => this.#destroy(id))))
   }
 
   async #adopt(): Promise<void> {
@@ -293,6 +314,12 @@ export class ProcessProvider implements SandboxProvider {
     this.#turns.set(id, settled)
     return turn
   }
+}
+
+async function versionOf(nodePath: string): Promise<string> {
+  if (nodePath === process.execPath) return process.versions.node
+  const { stdout } = await run(nodePath, ['--version'])
+  return stdout.trim().replace(/^v/, '')
 }
 
 function exists(path: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 export * from './errors.ts'
 export * from './layer-composition.ts'
 export { Audience, Mailbox } from './mailbox.ts'
+export * from './own-software.ts'
 export * from './sandbox.ts'
 export * from './sandbox-spec-check.ts'

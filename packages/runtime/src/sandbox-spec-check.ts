@@ -1,5 +1,8 @@
 import { AppError, type FieldProblem, idPattern } from '@coderunner/contract'
-import type { SandboxSpec } from './sandbox.ts'
+import { packageManagerNames, type SandboxSpec } from './sandbox.ts'
+
+/** A published version: no range, no tag, nothing that a package manager's command line could take for something else. */
+const exactVersion = /^\d{1,6}\.\d{1,6}\.\d{1,6}(-[0-9A-Za-z.-]{1,64})?$/
 
 /** What every provider refuses before it does anything. Throws AppError `invalid_request` with all that is wrong. */
 export function checkSandboxSpec(spec: SandboxSpec): void {
@@ -15,6 +18,17 @@ export function checkSandboxSpec(spec: SandboxSpec): void {
   }
   for (const [name, value] of Object.entries(spec.env)) {
     need(name !== '' && !/[=\0]/.test(name) && !value.includes('\0'), '/env', `"${name}" cannot be set`)
+  }
+  const { nodeVersion, packageManager } = spec
+  need(nodeVersion === undefined || exactVersion.test(nodeVersion), '/nodeVersion', 'has to be exact, such as 20.19.5')
+  if (packageManager !== undefined) {
+    const { name, version } = packageManager
+    need(
+      packageManagerNames.includes(name),
+      '/packageManager/name',
+      `has to be one of ${packageManagerNames.join(', ')}`,
+    )
+    need(exactVersion.test(version), '/packageManager/version', 'has to be exact, such as 9.15.9')
   }
   if (spec.main.kind === 'command') {
     need((spec.main.argv[0] ?? '') !== '', '/main/argv', 'names no program')

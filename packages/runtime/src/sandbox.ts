@@ -21,8 +21,19 @@ export interface Limits {
   diskMb: number
 }
 
-/** Software below the layers. `node` brings Node and npm in `/usr/local`. */
-export type Template = 'node'
+/**
+ * Software below the layers. `node` runs applications: Debian with Python, and Node and npm in `/usr/local`. `builder` has
+ * compilers and headers besides; what it makes runs in `node`.
+ */
+export type Template = 'node' | 'builder'
+
+export const packageManagerNames = ['npm', 'pnpm', 'yarn', 'bun'] as const
+
+export interface PackageManager {
+  name: (typeof packageManagerNames)[number]
+  /** Exact, such as `9.15.9`. */
+  version: string
+}
 
 export interface SandboxSpec {
   /** Chosen by the caller (20 × `[a-z0-9]`), so that a repeated create is the same sandbox. */
@@ -32,6 +43,10 @@ export interface SandboxSpec {
   /** Free words for the owner, kept with the sandbox and given back by `list`. */
   labels: Readonly<Record<string, string>>
   template: Template
+  /** Exact version of Node, such as `20.19.5`; the provider's own when absent. */
+  nodeVersion?: string
+  /** Put into `/usr/local/bin`. Without it there is an npm that runs on this Node, and no other. */
+  packageManager?: PackageManager
   /** Mounted over each other at the application directory, the first on top, below a writable one of the sandbox's own. */
   layers: readonly string[]
   limits: Limits
@@ -192,6 +207,10 @@ export interface Capabilities {
   limits: ReadonlySet<keyof Limits>
   /** Code in one sandbox cannot see another sandbox or the host. */
   isolation: boolean
+  /** Sandboxes get the `nodeVersion` they ask for. Without it one of another major version than the provider's is refused. */
+  nodeVersions: boolean
+  /** Sandboxes get the `packageManager` they ask for. Without it to ask is refused. */
+  packageManagers: boolean
 }
 
 export type ProviderEvent = { kind: 'exited'; sandboxId: string; exit: SandboxExit }

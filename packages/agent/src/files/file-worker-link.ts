@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { AgentError } from '../agent-error.ts'
 import type { Exchange } from '../http-exchange.ts'
+import { Agent, request as httpRequest } from '../http-module.ts'
 
 /** Starts the file worker when it is first needed, again when it has died, and hands requests on to it. */
 export class FileWorkerLink {

@@ -23,6 +23,8 @@ export interface ConformancePrograms {
   crowd: readonly string[]
   /** Writes 400 MB to `big` in its directory and prints `full` when there was no room, else `fits`. */
   fill: readonly string[]
+  /** Says the version of Node, such as `v24.0.0`. */
+  nodeVersion: readonly string[]
 }
 
 const node = (script: string): readonly string[] => ['node', '-e', script]
@@ -64,4 +66,5 @@ export const nodePrograms: ConformancePrograms = {
       require('node:fs').fsyncSync(file)
       console.log('fits')
     } catch (error) { console.log(error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'full' : error.code) }`),
+  nodeVersion: ['node', '--version'],
 }

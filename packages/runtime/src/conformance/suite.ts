@@ -10,6 +10,7 @@ import { limitTests } from './limits.ts'
 import { mainProcessTests } from './main-process.ts'
 import { processTests } from './processes.ts'
 import { type ConformancePrograms, nodePrograms } from './programs.ts'
+import { softwareTests } from './software.ts'
 import { ConformanceWorld, type ProviderUnderTest } from './world.ts'
 
 export { type ConformancePrograms, nodePrograms, type ProviderUnderTest }
@@ -42,5 +43,6 @@ export function runConformance(
     mainProcessTests(current)
     limitTests(current)
     layerTests(current)
+    softwareTests(current)
   })
 }

@@ -30,6 +30,10 @@ const programs: Record<string, MemoryProgram> = {
     }
     return 0
   },
+  'version.js': async ({ stdout }) => {
+    stdout(`${process.version}\n`)
+    return 0
+  },
   'stubborn.js': ({ stdout }) => {
     stdout('ready\n')
     return forever
@@ -54,5 +58,6 @@ runConformance(
     tick: ['node', 'tick.js'],
     stubborn: ['node', 'stubborn.js'],
     family: ['node', 'family.js'],
+    nodeVersion: ['node', 'version.js'],
   },
 )

@@ -1,6 +1,7 @@
 import { LayerInUseError, LayerNotFoundError, SandboxNotFoundError, StaleEpochError } from '../errors.ts'
 import { layersToCopy } from '../layer-composition.ts'
 import { Audience } from '../mailbox.ts'
+import { requireOwnSoftware } from '../own-software.ts'
 import type {
   Capabilities,
   Diagnosis,
@@ -38,6 +39,8 @@ export class MemoryProvider implements SandboxProvider {
     layers: true,
     limits: new Set(),
     isolation: false,
+    nodeVersions: false,
+    packageManagers: false,
   }
   #programs: Readonly<Record<string, MemoryProgram>>
   #sandboxes = new Map<string, MemorySandbox>()
@@ -51,6 +54,7 @@ export class MemoryProvider implements SandboxProvider {
 
   async create(spec: SandboxSpec, fence: Fence): Promise<Sandbox> {
     checkSandboxSpec(spec)
+    requireOwnSoftware(spec, process.versions.node, this.name)
     this.#check(fence)
     const present = this.#sandboxes.get(spec.id)
     if (present !== undefined) return present
