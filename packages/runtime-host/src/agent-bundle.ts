@@ -16,6 +16,8 @@ const run = promisify(execFile)
 
 /** The main module below the bundle's directory. */
 export const AGENT_ENTRY = 'agent/src/main.js'
+/** An empty file below it: where the agent's own Node is shown, whatever Node the sandbox has. */
+export const AGENT_NODE = 'node'
 
 /** Found by name from the agent's own package: prebuilt terminals. */
 const NATIVE_PACKAGES = ['@lydell/node-pty', `@lydell/node-pty-${process.platform}-${process.arch}`]
@@ -29,7 +31,7 @@ export async function ensureAgentBundle({ cacheDir }: { cacheDir: string }): Pro
   if (agent === undefined) throw new Error('The package @coderunner/agent is not installed.')
   const sources = await readSources(join(dirname(agent), 'src'))
   const packages = NATIVE_PACKAGES.map(name => ({ name, manifest: findPackageJSON(name, agent) }))
-  const digest = createHash('sha256')
+  const digest = createHash('sha256').update(AGENT_NODE)
   for (const { manifest } of packages) if (manifest !== undefined) digest.update(await readFile(manifest))
   for (const [name, text] of sources) digest.update(`${name}\0${text}\0`)
   const target = join(cacheDir, 'agent', digest.digest('hex').slice(0, 16))
@@ -45,6 +47,7 @@ export async function ensureAgentBundle({ cacheDir }: { cacheDir: string }): Pro
       if (manifest === undefined) continue
       await cp(dirname(manifest), join(making, 'node_modules', name), { recursive: true, dereference: true })
     }
+    await writeFile(join(making, AGENT_NODE), '')
     await openToAll(making)
   })
   return target

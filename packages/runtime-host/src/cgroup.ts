@@ -4,6 +4,7 @@
  * processes. So whatever became of this daemon, everything of a sandbox is found by its name.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Usage } from '@coderunner/runtime'
@@ -77,9 +78,9 @@ export class SandboxCgroup {
     mkdirSync(this.#monitor(), { recursive: true })
   }
 
-  /** Moves a process that has not forked yet into the sandbox's group. */
-  enter(pid: number): void {
-    writeFileSync(join(this.#monitor(), 'cgroup.procs'), String(pid))
+  /** Moves a process that has not forked yet into the sandbox's group. The kernel may think about it for 10 ms. */
+  async enter(pid: number): Promise<void> {
+    await writeFile(join(this.#monitor(), 'cgroup.procs'), String(pid))
   }
 
   async freeze(): Promise<void> {

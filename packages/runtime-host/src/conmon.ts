@@ -30,15 +30,20 @@ export interface ConmonOptions {
   exitDir: string
 }
 
+/** A conmon that waits for its order. Dispose it when it has been given, or will not be. */
+export interface WaitingMonitor extends Disposable {
+  /**
+   * Creates the container, not yet started.
+   * @throws SandboxFailedError with the runtime's message
+   */
+  createContainer(): Promise<{ mainPid: number; conmonPid: number }>
+}
+
 /**
- * Creates a container, not yet started.
+ * Starts conmon, which takes a while, before there is anything to create.
  * @param enterGroup moves a process into the sandbox's control group
- * @throws SandboxFailedError with the runtime's message
  */
-export async function createContainer(
-  options: ConmonOptions,
-  enterGroup: (pid: number) => void,
-): Promise<{ mainPid: number; conmonPid: number }> {
+export function startMonitor(options: ConmonOptions, enterGroup: (pid: number) => Promise<void>): WaitingMonitor {
   const { id, bundle } = options
   const pidFile = join(bundle, 'conmon.pid')
   const child = spawn(
@@ -67,22 +72,31 @@ export async function createContainer(
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     },
   )
-  const started = once(child, 'spawn')
-  if (child.pid !== undefined) enterGroup(child.pid)
-  await started.catch(cause => {
+  const spawned = once(child, 'spawn').catch(cause => {
     throw new AppError('unavailable', 'conmon could not be run: apt install conmon', { cause })
   })
+  const entered = child.pid === undefined ? undefined : enterGroup(child.pid)
+  const isReady = Promise.all([spawned, entered])
+  isReady.catch(() => {}) // told when it is needed
   const answers = child.stdio[SYNC_FD] as Readable
-  try {
-    const begin = child.stdio[START_FD] as Writable
-    begin.end('\n')
-    const { pid, message } = await readAnswer(child, answers)
-    if (pid <= 0) throw new SandboxFailedError(message.slice(0, 1000))
-    return { mainPid: pid, conmonPid: Number(readFileSync(pidFile, 'utf8')) }
-  } finally {
-    answers.destroy()
-    child.stderr?.destroy()
-    child.unref()
+  const begin = child.stdio[START_FD] as Writable
+  let isOrdered = false
+  return {
+    createContainer: async () => {
+      await isReady
+      isOrdered = true
+      begin.end('\n')
+      const { pid, message } = await readAnswer(child, answers)
+      if (pid <= 0) throw new SandboxFailedError(message.slice(0, 1000))
+      return { mainPid: pid, conmonPid: Number(readFileSync(pidFile, 'utf8')) }
+    },
+    [Symbol.dispose]: () => {
+      // The end of the pipe would be an order to it.
+      if (!isOrdered) child.kill('SIGKILL')
+      answers.destroy()
+      child.stderr?.destroy()
+      child.unref()
+    },
   }
 }
 

@@ -8,4 +8,6 @@ export const HOST_CAPABILITIES: Capabilities = {
   layers: true,
   limits: new Set(['memoryMb', 'cpus', 'pids', 'diskMb']),
   isolation: true,
+  nodeVersions: true,
+  packageManagers: true,
 }

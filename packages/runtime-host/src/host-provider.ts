@@ -60,6 +60,7 @@ export class HostProvider implements SandboxProvider {
   #runtimePath = ''
   #exitWatch: FSWatcher | undefined
   #sweep: NodeJS.Timeout | undefined
+  #preparing = Promise.resolve()
   #isClosed = false
 
   private constructor(parts: {
@@ -95,6 +96,7 @@ export class HostProvider implements SandboxProvider {
       const epochs = Epochs.open(paths.epochs)
       const provider = new HostProvider({ machine, store, epochs, lock, options })
       await provider.#takeOver(records)
+      if (options.builderImage === 'at-start') provider.#prepareBuilders()
       return provider
     } catch (error) {
       lock[Symbol.dispose]()
@@ -188,12 +190,25 @@ export class HostProvider implements SandboxProvider {
   async #close(): Promise<boolean> {
     if (this.#isClosed) return false
     this.#isClosed = true
+    this.#machine.software[Symbol.dispose]()
+    await this.#preparing
     await this.#queue.idle()
+    await this.#machine.mountNamespaces[Symbol.asyncDispose]()
     clearInterval(this.#sweep)
     this.#exitWatch?.close()
     this.#feed.close(new AppError('unavailable', 'The host provider is shutting down.'))
     for (const sandbox of this.#sandboxes.values()) await sandbox.close({ isGone: false })
     return true
+  }
+
+  /** A failure is told again, to the builder that needs it. */
+  #prepareBuilders(): void {
+    this.#preparing = this.#machine.software.builderImage().then(
+      () => {},
+      error => {
+        if (!this.#isClosed) this.#onError(error)
+      },
+    )
   }
 
   /** Adopts what is on record and removes everything else that bears a name of ours. */
@@ -243,6 +258,7 @@ export class HostProvider implements SandboxProvider {
       // Written first: a slot is taken, and garbage found, by the record.
       this.#store.write(record)
       const running = await launchSandbox(this.#machine, { spec, slot, runtimePath, stopwatch })
+      this.#machine.mountNamespaces.prepare()
       this.#store.write({ ...record, running })
       this.#onCreated?.(stopwatch.read())
       return this.#sandboxOf({ ...record, running })

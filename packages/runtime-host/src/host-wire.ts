@@ -24,7 +24,7 @@
  * Streams are one JSON value a line.
  */
 import type { Problem } from '@coderunner/contract'
-import type { SandboxInfo, SandboxSpec } from '@coderunner/runtime'
+import { packageManagerNames, type SandboxInfo, type SandboxSpec } from '@coderunner/runtime'
 import { Type } from 'typebox'
 
 export interface WireSandbox {
@@ -43,6 +43,7 @@ const words = Type.Array(text, { maxItems: 10_000 })
 const record = Type.Record(Type.String(), text)
 const amount = Type.Number({ minimum: 0 })
 const offset = Type.Integer({ minimum: 0 })
+const version = Type.String({ maxLength: 128 })
 const strict = { additionalProperties: false }
 
 export const fence = Type.Object({ key: Type.String({ minLength: 1, maxLength: 256 }), epoch: offset }, strict)
@@ -55,7 +56,11 @@ const spec = Type.Object(
     id: Type.String({ maxLength: 64 }),
     group: Type.String({ maxLength: 64 }),
     labels: record,
-    template: Type.Literal('node'),
+    template: Type.Union([Type.Literal('node'), Type.Literal('builder')]),
+    nodeVersion: Type.Optional(version),
+    packageManager: Type.Optional(
+      Type.Object({ name: Type.Union(packageManagerNames.map(name => Type.Literal(name))), version }, strict),
+    ),
     layers: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
     limits: Type.Object({ memoryMb: amount, cpus: amount, pids: amount, diskMb: amount }, strict),
     env: record,

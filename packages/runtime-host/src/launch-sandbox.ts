@@ -4,28 +4,26 @@ import { closeSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import type { SandboxSpec } from '@coderunner/runtime'
-import { AGENT_ENTRY } from './agent-bundle.ts'
+import { AGENT_ENTRY, AGENT_NODE } from './agent-bundle.ts'
 import { AGENT_SOCKET, awaitAgent } from './agent-connection.ts'
 import { SandboxCgroup } from './cgroup.ts'
-import { createContainer } from './conmon.ts'
+import { startMonitor } from './conmon.ts'
 import { createDisk, onDisk } from './disk.ts'
 import { sandboxPaths } from './instance.ts'
+import { CERTIFICATES } from './jail/machine-files.ts'
 import { systemEnvironment } from './kernel/system-programs.ts'
-import { type IdMapping, openUserNamespace } from './kernel/user-namespace.ts'
 import type { Machine } from './machine.ts'
 import { type Bind, ociConfig } from './oci-config.ts'
 import { OciRuntime } from './oci-runtime.ts'
 import { CURRENT_LOG } from './output-spool.ts'
-import { identify, type ProcessIdentity } from './process-identity.ts'
+import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 import { AGENT_DIR, APP_DIR, CODE_DIR, HOME_DIR, writeRootFiles } from './root-files.ts'
-import { mountSandbox } from './sandbox-mounts.ts'
+import { mountSandbox, type SandboxMounts } from './sandbox-mounts.ts'
 import type { Stopwatch } from './stopwatch.ts'
 
 const run = promisify(execFile)
 
 const SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-/** The machine's own, so that a sandbox trusts whom the machine trusts. */
-const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
 /** Counted by the kernel per user namespace and all above it: one sandbox must not take everybody's. */
 const INOTIFY_LIMITS = ['user.max_inotify_instances=512', 'user.max_inotify_watches=65536']
 
@@ -46,21 +44,32 @@ export async function launchSandbox(
   const { paths, network, ranges } = machine
   const { id } = spec
   const own = sandboxPaths(paths, id)
-  const hostname = id
-  const cgroup = new SandboxCgroup(machine.hierarchies, { instance: machine.instance, id })
-  const runtime = new OciRuntime({ path: runtimePath, stateDir: paths.runtimeState })
+  const software = await machine.software.layersOf(spec)
+  stopwatch.lap('software')
   for (const directory of [own.run, own.disk]) mkdirSync(directory, { mode: 0o711 })
   mkdirSync(own.bundle, { mode: 0o700 })
   mkdirSync(own.output, { recursive: true, mode: 0o700 })
 
-  const disk = createDisk(own.image, own.disk, spec.limits.diskMb)
-  // Made while mkfs is at work.
-  using namespace = mappedNamespace(ranges.mountMapping(slot))
-  await disk
+  await using namespace = mountNamespace(machine, slot)
+  const link = { slot, group: spec.group, egress: spec.network.egress, allow: await alwaysReached(spec, machine) }
+  const cgroup = new SandboxCgroup(machine.hierarchies, { instance: machine.instance, id })
+  cgroup.prepare()
+  const conmonOptions = {
+    id,
+    runtimePath,
+    runtimeState: paths.runtimeState,
+    bundle: own.bundle,
+    logPath: join(own.output, CURRENT_LOG),
+    exitDir: paths.exits,
+  }
+  // It comes up beside what is done here.
+  using monitor = startMonitor(conmonOptions, pid => cgroup.enter(pid))
+
+  await createDisk(own.image, own.disk, spec.limits.diskMb)
   stopwatch.lap('disk')
   const appLayers = machine.layers.acquire(spec.layers, id)
   writeRootFiles(join(own.disk, onDisk.rootUpper), {
-    hostname,
+    hostname: id,
     address: network.addressOf(slot),
     nameserver: network.gateway,
   })
@@ -68,57 +77,34 @@ export async function launchSandbox(
     using mounts = mountSandbox({
       run: own.run,
       disk: own.disk,
-      userNamespaceFd: namespace.fd,
-      rootLayers: machine.rootLayers,
+      userNamespaceFd: await namespace.fd,
+      rootLayers: software.layers,
       appLayers: appLayers.length === 0 ? [paths.empty] : appLayers,
     })
-    stopwatch.lap('mounts')
-    const binds: Bind[] = [{ source: mounts.app, destination: APP_DIR }]
-    if (spec.main.kind === 'agent') {
-      binds.push(
-        { source: mounts.agent, destination: AGENT_DIR },
-        { source: paths.code, destination: CODE_DIR, readOnly: true },
-      )
-    }
-    if (existsSync(CERTIFICATES)) binds.push({ source: CERTIFICATES, destination: CERTIFICATES, readOnly: true })
     const config = ociConfig({
-      ...mainProcess(spec),
-      hostname,
+      ...mainProcess(spec, software.env),
+      hostname: id,
       firstId: ranges.rootOf(slot),
       rootfs: mounts.root,
-      binds,
+      binds: bindsOf(spec, machine, mounts),
       cgroupPath: cgroup.containerPath,
       limits: spec.limits,
       openFiles: machine.openFiles,
     })
     writeFileSync(join(own.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 })
-    cgroup.prepare()
-    const created = await createContainer(
-      {
-        id,
-        runtimePath,
-        runtimeState: paths.runtimeState,
-        bundle: own.bundle,
-        logPath: join(own.output, CURRENT_LOG),
-        exitDir: paths.exits,
-      },
-      pid => cgroup.enter(pid),
-    )
+    stopwatch.lap('mounts')
+    const creating = monitor.createContainer()
+    // Takes no longer than the container.
+    const [created] = await allSettled([creating, network.admit(link)])
     stopwatch.lap('container')
     return created
   })()
 
   const main = required(identify(mainPid), 'main process')
   const conmon = required(identify(conmonPid), 'monitor')
-  const { egress } = spec.network
+  const runtime = new OciRuntime({ path: runtimePath, stateDir: paths.runtimeState })
   const connect = async (): Promise<void> => {
-    const allow = await alwaysReached(spec, machine)
-    await Promise.all([
-      network.attach({ slot, pid: mainPid, group: spec.group, egress, allow }),
-      run('nsenter', ['--target', String(mainPid), '--user', 'sysctl', '--quiet', '--write', ...INOTIFY_LIMITS], {
-        env: systemEnvironment,
-      }),
-    ])
+    await network.attach({ ...link, pid: mainPid })
     stopwatch.lap('network')
   }
   const start = async (): Promise<void> => {
@@ -127,14 +113,37 @@ export async function launchSandbox(
   }
   if (spec.main.kind === 'command') {
     await connect()
-    await start()
+    await allSettled([start(), limitInotify(main)])
   } else {
     // The agent itself needs no network, and runs nothing before it is asked.
     const hasEnded = (): boolean => existsSync(join(paths.exits, id))
-    await allSettled([connect(), awaitAgent(own.agent, start, hasEnded)])
+    await allSettled([awaitAgent(own.agent, start, hasEnded), connect(), limitInotify(main)])
     stopwatch.lap('agent')
   }
   return { main, conmon }
+}
+
+/** Of the sandbox's own user namespace, which only a process in it can set. One that has ended already needs none. */
+async function limitInotify(main: ProcessIdentity): Promise<void> {
+  const sysctl = ['sysctl', '--quiet', '--write', ...INOTIFY_LIMITS]
+  try {
+    await run('nsenter', ['--target', String(main.pid), '--user', ...sysctl], { env: systemEnvironment })
+  } catch (error) {
+    if (isAlive(main)) throw error
+  }
+}
+
+function bindsOf({ main }: SandboxSpec, { paths, software }: Machine, mounts: SandboxMounts): Bind[] {
+  const agent: Bind[] = [
+    { source: mounts.agent, destination: AGENT_DIR },
+    { source: paths.code, destination: CODE_DIR, readOnly: true },
+    { source: software.nodePath, destination: posix.join(CODE_DIR, AGENT_NODE), readOnly: true },
+  ]
+  return [
+    { source: mounts.app, destination: APP_DIR },
+    ...(main.kind === 'agent' ? agent : []),
+    ...(existsSync(CERTIFICATES) ? [{ source: CERTIFICATES, destination: CERTIFICATES, readOnly: true }] : []),
+  ]
 }
 
 /** Addresses of the package registries, for who builds. */
@@ -143,14 +152,18 @@ export async function alwaysReached({ main, network }: SandboxSpec, machine: Mac
 }
 
 /** Waits for all, so that nothing is still at work when a failure is cleaned up. */
-async function allSettled(work: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(work)
-  for (const result of results) if (result.status === 'rejected') throw result.reason
+async function allSettled<T extends readonly Promise<unknown>[]>(
+  work: readonly [...T],
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work)
+  return Promise.all(work)
 }
 
-function mappedNamespace(mapping: readonly IdMapping[]): Disposable & { fd: number } {
-  const fd = openUserNamespace(mapping)
-  return { fd, [Symbol.dispose]: () => closeSync(fd) }
+function mountNamespace({ mountNamespaces }: Machine, slot: number): AsyncDisposable & { fd: Promise<number> } {
+  const fd = mountNamespaces.take(slot)
+  fd.catch(() => {}) // told to who waits for it
+  const close = (made: number): void => closeSync(made)
+  return { fd, [Symbol.asyncDispose]: () => fd.then(close, () => {}) }
 }
 
 function required(identity: ProcessIdentity | undefined, what: string): ProcessIdentity {
@@ -158,7 +171,10 @@ function required(identity: ProcessIdentity | undefined, what: string): ProcessI
   return identity
 }
 
-function mainProcess(spec: SandboxSpec): {
+function mainProcess(
+  spec: SandboxSpec,
+  buildEnv: Readonly<Record<string, string>>,
+): {
   argv: string[]
   env: Record<string, string>
   cwd: string
@@ -174,13 +190,13 @@ function mainProcess(spec: SandboxSpec): {
     }
   }
   return {
-    argv: ['/usr/bin/tini', '--', '/usr/local/bin/node', posix.join(CODE_DIR, AGENT_ENTRY)],
+    argv: ['/usr/bin/tini', '--', posix.join(CODE_DIR, AGENT_NODE), posix.join(CODE_DIR, AGENT_ENTRY)],
     env: {
       ...own,
       HOME: '/root',
       CR_AGENT_SOCKET: posix.join(AGENT_DIR, AGENT_SOCKET),
       CR_APP_DIR: APP_DIR,
-      CR_SANDBOX_ENV: JSON.stringify({ LANG: own.LANG, ...spec.env }),
+      CR_SANDBOX_ENV: JSON.stringify({ LANG: own.LANG, ...buildEnv, ...spec.env }),
     },
     cwd: '/',
     user: 'root',

@@ -1,7 +1,10 @@
 /** What the sandboxes of one instance are made with. */
+
+import type { Software } from './base/software.ts'
 import type { CgroupHierarchies } from './cgroup.ts'
 import type { HostPaths } from './instance.ts'
 import type { LayerStore } from './layer-store.ts'
+import type { MountNamespaces } from './mount-namespaces.ts'
 import type { SandboxNetwork } from './network/sandbox-network.ts'
 import type { UidRanges } from './uid-ranges.ts'
 
@@ -12,8 +15,9 @@ export interface Machine {
   network: SandboxNetwork
   layers: LayerStore
   ranges: UidRanges
-  /** Layers below every sandbox's root, the topmost first. */
-  rootLayers: readonly string[]
+  mountNamespaces: MountNamespaces
+  /** What lies below every sandbox's root. */
+  software: Software
   /** This process's hard limit of open files. */
   openFiles: number
   /** `CIDR`s that sandboxes with an agent and internet access reach in any case. */

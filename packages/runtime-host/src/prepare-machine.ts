@@ -1,8 +1,7 @@
 /** Makes the machine ready for sandboxes: what they are made of, where they are mounted, their network. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { ensureAgentBundle } from './agent-bundle.ts'
-import { ensureBaseImage } from './base/base-image.ts'
-import { ensureToolchain } from './base/toolchain.ts'
+import { Software } from './base/software.ts'
 import { CgroupHierarchies } from './cgroup.ts'
 import { mountPoints, unmountBelow } from './garbage.ts'
 import type { HostProviderOptions } from './host-options.ts'
@@ -10,6 +9,7 @@ import type { HostPaths } from './instance.ts'
 import { bindMount, mountFileSystem, setPropagation } from './kernel/mount.ts'
 import { LayerStore } from './layer-store.ts'
 import type { Machine } from './machine.ts'
+import { MountNamespaces } from './mount-namespaces.ts'
 import { SandboxNetwork } from './network/sandbox-network.ts'
 import { registryAddresses } from './registry-addresses.ts'
 import { UidRanges } from './uid-ranges.ts'
@@ -19,10 +19,10 @@ export async function prepareMachine(
   options: HostProviderOptions,
   { usedSlots }: { usedSlots: readonly number[] },
 ): Promise<Machine> {
-  const { instance, cacheDir, runDir, egressAllow = [], registryHosts = [], onProgress } = options
-  const [base, toolchain, agent] = await Promise.all([
-    ensureBaseImage({ cacheDir, ...(onProgress && { onProgress }) }),
-    ensureToolchain({ cacheDir }),
+  const { instance, cacheDir, runDir, egressAllow = [], registryHosts = [], registryEnv = {}, onProgress } = options
+  const ranges = new UidRanges({ instance, used: usedSlots })
+  const [software, agent] = await Promise.all([
+    Software.prepare({ cacheDir, registryEnv, user: ranges.ownUser, ...(onProgress && { onProgress }) }),
     ensureAgentBundle({ cacheDir }),
   ])
   prepareRunDirectory(paths, runDir)
@@ -36,8 +36,9 @@ export async function prepareMachine(
     hierarchies: CgroupHierarchies.detect(),
     network: await SandboxNetwork.start({ instance, stateDir: paths.network, egressAllow }),
     layers: new LayerStore(paths),
-    ranges: new UidRanges({ instance, used: usedSlots }),
-    rootLayers: [toolchain.path, base.path],
+    ranges,
+    mountNamespaces: new MountNamespaces(ranges),
+    software,
     openFiles: hardLimitOfOpenFiles(),
     registryAddresses: registryAddresses(registryHosts),
   }

@@ -34,14 +34,22 @@ export class UidRanges {
 
   /** The next free slot going round, so that a slot just freed is the last to be used again. */
   take(): number {
-    for (let tried = 0; tried < SLOTS; tried++) {
-      const slot = this.#next
-      this.#next = (this.#next % SLOTS) + 1
-      if (this.#used.has(slot)) continue
-      this.#used.add(slot)
-      return slot
+    const [slot] = this.next(1)
+    if (slot === undefined) {
+      throw new AppError('unavailable', `All ${SLOTS} places for sandboxes on this machine are taken: remove some.`)
     }
-    throw new AppError('unavailable', `All ${SLOTS} places for sandboxes on this machine are taken: remove some.`)
+    this.#next = following(slot)
+    this.#used.add(slot)
+    return slot
+  }
+
+  /** Slots that the next calls of `take` will give, fewer when there are no more. */
+  next(count: number): number[] {
+    const found: number[] = []
+    for (let tried = 0, slot = this.#next; tried < SLOTS && found.length < count; tried++, slot = following(slot)) {
+      if (!this.#used.has(slot)) found.push(slot)
+    }
+    return found
   }
 
   free(slot: number): void {
@@ -53,6 +61,11 @@ export class UidRanges {
     return this.#first + slot * RANGE_SIZE
   }
 
+  /** For work of the provider itself that needs no rights: of a range that no sandbox ever gets. */
+  get ownUser(): number {
+    return this.rootOf(0) + 1
+  }
+
   mountMapping(slot: number): IdMapping[] {
     return [
       { inside: 0, outside: this.rootOf(slot), size: RANGE_SIZE },
@@ -60,3 +73,5 @@ export class UidRanges {
     ]
   }
 }
+
+const following = (slot: number): number => (slot % SLOTS) + 1

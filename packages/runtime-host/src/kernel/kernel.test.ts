@@ -1,15 +1,26 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chownSync, closeSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { dataExtents } from './extents.ts'
 import { attachedLoops, attachLoop, mountImage } from './loop.ts'
 import { bindMount, idmappedMount, mountOverlay, syncFileSystem, unmount, unmountAtRest } from './mount.ts'
 import { openPathHandle, openSocketHandle } from './path-handle.ts'
 import { systemEnvironment } from './system-programs.ts'
-import { openUserNamespace } from './user-namespace.ts'
+import { makeUserNamespace, openUserNamespace } from './user-namespace.ts'
 
 let directory: string
 const at = (name: string): string => join(directory, name)
@@ -121,6 +132,37 @@ test('an image is mounted on a loop device that frees itself, and is at rest aft
   assert.equal(readFileSync(at('disk/a'), 'utf8'), 'kept')
   assert.throws(() => writeFileSync(at('disk/b'), ''), { code: 'EROFS' })
   unmount(at('disk'))
+})
+
+test('a sparse file is what is written in it', () => {
+  const image = makeImage('image')
+  const fd = openSync(image, 'r')
+  try {
+    const extents = dataExtents(fd)
+    const bytes = extents.reduce((sum, { data }) => sum + data.length, 0)
+    assert.ok(extents.length > 0 && bytes < 4 * 1024 ** 2, `${bytes} bytes`)
+    const whole = readFileSync(image)
+    for (const { offset, data } of extents) {
+      assert.ok(data.equals(whole.subarray(offset, offset + data.length)))
+      whole.fill(0, offset, offset + data.length)
+    }
+    assert.ok(whole.every(byte => byte === 0))
+  } finally {
+    closeSync(fd)
+  }
+})
+
+test('a namespace made ahead maps like one made at once', async () => {
+  makeDirectories('layer', 'mapped')
+  writeFileSync(at('layer/root'), '')
+  const userNamespaceFd = await makeUserNamespace([{ inside: 0, outside: 2_000_000, size: 65536 }])
+  try {
+    idmappedMount(at('layer'), at('mapped'), { userNamespaceFd, readOnly: true })
+    assert.equal(statSync(at('mapped/root')).uid, 2_000_000)
+  } finally {
+    unmount(at('mapped'))
+    closeSync(userNamespaceFd)
+  }
 })
 
 test('a loop device that nothing mounted is freed when it is let go', async () => {

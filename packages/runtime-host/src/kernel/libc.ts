@@ -11,6 +11,7 @@ const signatures = {
   mount: 'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   umount2: 'int umount2(const char *target, int flags)',
   syncfs: 'int syncfs(int fd)',
+  lseek: 'long lseek(int fd, long offset, int whence)',
   setns: 'int setns(int fd, int nstype)',
   unshare: 'int unshare(int flags)',
   pivotRoot: 'int pivot_root(const char *newRoot, const char *oldRoot)',

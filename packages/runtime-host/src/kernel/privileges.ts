@@ -1,7 +1,9 @@
 /** Giving up rights for good, in a launcher, before `process.execve`. */
 import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { call } from './libc.ts'
 
+const PR_SET_PDEATHSIG = 1
 const PR_CAPBSET_DROP = 24
 const PR_SET_NO_NEW_PRIVS = 38
 const PR_CAP_AMBIENT = 47
@@ -11,6 +13,14 @@ const EINVAL_PAST_LAST = /EINVAL$/
 /** This process and all it becomes can gain no rights by running a program. */
 export function setNoNewPrivileges(): void {
   call('prctl', 'set no_new_privs', PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+/**
+ * This process, and what it becomes by running another program, is killed when its parent ends. The kernel forgets it
+ * when the user changes.
+ */
+export function dieWithParent(): void {
+  call('prctl', 'ask to end with the parent', PR_SET_PDEATHSIG, constants.signals.SIGKILL, 0, 0, 0)
 }
 
 /** Empties the set of capabilities that any program run from here could ever have. */

@@ -1,5 +1,6 @@
 /** User namespaces that exist only to say how owners are mapped. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import { call } from './libc.ts'
 import { systemEnvironment } from './system-programs.ts'
@@ -30,15 +31,40 @@ export function openUserNamespace(mappings: readonly IdMapping[]): number {
     closeSync(answerWrite)
     writeSync(orderWrite, '\n')
     if (child.pid === undefined || readSync(answer, Buffer.alloc(1)) !== 1) {
-      throw new Error('unshare --user failed: are user namespaces allowed on this machine?')
+      throw new Error(REFUSED)
     }
-    const map = mappings.map(({ inside, outside, size }) => `${inside} ${outside} ${size}\n`).join('')
-    writeFileSync(`/proc/${child.pid}/uid_map`, map)
-    writeFileSync(`/proc/${child.pid}/gid_map`, map)
-    return openSync(`/proc/${child.pid}/ns/user`, 'r')
+    return mapped(child.pid, mappings)
   } finally {
     for (const fd of [order, orderWrite, answer]) closeSync(fd)
   }
+}
+
+/**
+ * The same without waiting in this thread, for namespaces that are made ahead of their use.
+ * @returns the descriptor
+ */
+export async function makeUserNamespace(mappings: readonly IdMapping[]): Promise<number> {
+  const child = spawn('unshare', ['--user', '/bin/cat'], { stdio: ['pipe', 'pipe', 'ignore'], env: systemEnvironment })
+  child.on('error', () => {}) // told below, where nothing comes back
+  child.stdin.on('error', () => {})
+  try {
+    child.stdin.write('\n')
+    const [echo] = await Promise.race([once(child.stdout, 'data'), once(child, 'close').then(() => [])])
+    if (child.pid === undefined || echo === undefined) throw new Error(REFUSED)
+    return mapped(child.pid, mappings)
+  } finally {
+    child.stdin.destroy()
+    child.stdout.destroy()
+  }
+}
+
+const REFUSED = 'unshare --user failed: are user namespaces allowed on this machine?'
+
+function mapped(pid: number, mappings: readonly IdMapping[]): number {
+  const map = mappings.map(({ inside, outside, size }) => `${inside} ${outside} ${size}\n`).join('')
+  writeFileSync(`/proc/${pid}/uid_map`, map)
+  writeFileSync(`/proc/${pid}/gid_map`, map)
+  return openSync(`/proc/${pid}/ns/user`, 'r')
 }
 
 function pipe(): [read: number, write: number] {

@@ -4,7 +4,7 @@
  * groups or private ranges.
  */
 import { type EgressRule, withoutRedundant } from './egress-rule.ts'
-import { formatNetwork } from './ipv4.ts'
+import { formatNetwork, type Network } from './ipv4.ts'
 
 export interface Attachment {
   interfaceName: string
@@ -21,6 +21,8 @@ export interface FirewallSettings {
   /** Number that the host's ends of all the instance's links bear. */
   interfaceGroup: number
   gateway: string
+  /** Of all sandboxes' addresses, in use or not. */
+  subnet: Network
   /** Asked in place of the gateway's port 53; absent when the host has none. */
   resolver?: string
   exceptions: readonly EgressRule[]
@@ -56,6 +58,7 @@ table inet ${table} {
   set member { type ipv4_addr . mark; }
   map egress { type ipv4_addr : verdict; }
   set resolving { type ipv4_addr; }
+  set online { type ipv4_addr; }
   set allow { type ipv4_addr . ipv4_addr; flags interval; }
   set allow_port { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
   set private { type ipv4_addr; flags interval; elements = { ${privateRanges.join(', ')} }; }
@@ -81,7 +84,13 @@ table inet ${table} {
     ct state established,related accept
     ${dns === '' ? '' : `${dns} accept`}
     ip daddr ${gateway} icmp type echo-request accept
+${settings.exceptions.filter(isOneService).map(acceptOnHost).join('\n')}
     goto deny
+  }
+  # An address without a sandbox, as after its end, must not be looked for in the networks the host itself is in.
+  chain output {
+    type filter hook output priority filter; policy accept;
+    ip daddr ${formatNetwork(settings.subnet)} oifname != "lo" oifgroup != ${group} goto deny
   }
   chain input { type filter hook input priority filter; policy accept; iifgroup ${group} goto to_host; }
 
@@ -122,6 +131,12 @@ ${attachments.map(attachment => changeElements('add', table, attachment)).join('
 const acceptException = ({ network, port }: EgressRule): string =>
   `    ip daddr ${formatNetwork(network)} meta l4proto { tcp, udp }${port === undefined ? '' : ` th dport ${port}`} accept`
 
+/** A whole network may hold the host's own addresses, and an address all of its services: those are never meant. */
+const isOneService = ({ network, port }: EgressRule): boolean => network.prefix === 32 && port !== undefined
+
+const acceptOnHost = ({ network, port }: EgressRule): string =>
+  `    ip saddr @online ip daddr ${formatNetwork(network)} meta l4proto { tcp, udp } th dport ${port} accept`
+
 export const deleteTable = (table: string): string => `table inet ${table}\ndelete table inet ${table}\n`
 
 /** What the sets hold for one sandbox, added or deleted. */
@@ -136,6 +151,7 @@ export function changeElements(verb: 'add' | 'delete', table: string, attachment
   if (egress === 'internet' || allow.length > 0) {
     elements.push(['egress', `${address} : goto ${egress === 'internet' ? 'internet' : 'only_listed'}`])
     elements.push(['resolving', address])
+    if (egress === 'internet') elements.push(['online', address])
   }
   for (const rule of allow) {
     const destination = formatNetwork(rule.network)

@@ -5,7 +5,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -134,6 +134,14 @@ test('the host reaches a sandbox, and is its gateway there', async () => {
   assert.equal(await answer.text(), `from ${network.gateway}`)
 })
 
+test('an address without a sandbox is refused at once on the host, not asked for elsewhere', async () => {
+  const socket = connect(3000, network.addressOf(9))
+  const began = performance.now()
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
+  assert.equal(error.code, 'ECONNREFUSED')
+  assert.ok(performance.now() - began < 500)
+})
+
 test('sandboxes of one group reach each other, those of another are refused at once', async () => {
   await assertConnects(one, `${two.address}:3000`, `${one.address}:3000`)
   await assertRefused(one, `${other.address}:3000`)
@@ -146,12 +154,9 @@ test('private ranges, metadata and services of the host are refused at once', as
   await once(server, 'listening')
   try {
     const { port } = server.address() as AddressInfo
-    const hostAddress = Object.values(networkInterfaces())
-      .flat()
-      .find(entry => entry?.family === 'IPv4' && !entry.internal)?.address
     await assertRefused(
       one,
-      ...[network.gateway, hostAddress ?? network.gateway].map(host => `${host}:${port}`),
+      ...[network.gateway, ownAddress()].map(host => `${host}:${port}`),
       '169.254.169.254:80',
       '10.1.2.3:80',
       '172.17.0.1:80',
@@ -213,6 +218,12 @@ test('the internet is reached, by name, and private addresses that were allowed'
   await network.detach(4)
 })
 
+/** The machine's own, where it has one besides loopback. */
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flat()
+  return addresses.find(entry => entry?.family === 'IPv4' && !entry.internal)?.address ?? network.gateway
+}
+
 async function resolveInside(namespace: Namespace, name: string): Promise<string[]> {
   const program = `const r = new (require('dns').promises.Resolver)({ timeout: 2000, tries: 1 })
     r.setServers(['${network.gateway}'])
@@ -235,12 +246,23 @@ test("a resolver on the host's loopback is asked too, and exceptions hold for al
   })
   resolver.bind(53, '127.0.0.177')
   await once(resolver, 'listening')
+  const ownServices = [createServer().listen(0, '0.0.0.0'), createServer().listen(0, '0.0.0.0')]
+  await Promise.all(ownServices.map(server => once(server, 'listening')))
+  const [allowed, other] = ownServices.map(server => (server.address() as AddressInfo).port)
+  const hostAddress = ownAddress()
   const instanceBefore = network
   const secondState = mkdtempSync(join(tmpdir(), 'cr-network-'))
   const second = await SandboxNetwork.start({
     instance: `${instance}b`,
     stateDir: secondState,
-    egressAllow: ['198.51.100.0/24', '198.51.100.7:80', `${instanceBefore.addressOf(0)}:3000`],
+    egressAllow: [
+      '198.51.100.0/24',
+      '198.51.100.7:80',
+      `${instanceBefore.addressOf(0)}:3000`,
+      // A service of the host's own by its address and port; neither opens any other.
+      `${hostAddress}:${allowed}`,
+      `${hostAddress}/24`,
+    ],
     resolver: '127.0.0.177',
   })
   try {
@@ -251,6 +273,9 @@ test("a resolver on the host's loopback is asked too, and exceptions hold for al
     assert.deepEqual(await resolveInside(namespace, 'anything.test'), ['192.0.2.77'])
     network = instanceBefore
     await assertRefused(namespace, '127.0.0.177:22', '10.1.2.3:80')
+    const [service] = await attempts(namespace, `${hostAddress}:${allowed}`)
+    assert.equal(service?.outcome, 'connected')
+    await assertRefused(namespace, `${hostAddress}:${other}`)
     // An exception of one instance opens nothing of another's.
     const [{ outcome } = { outcome: '' }] = await attempts(namespace, `${one.address}:3000`)
     assert.notEqual(outcome, 'connected')
@@ -259,6 +284,7 @@ test("a resolver on the host's loopback is asked too, and exceptions hold for al
     network = instanceBefore
     await second.remove()
     resolver.close()
+    for (const server of ownServices) server.close()
     rmSync(secondState, { recursive: true })
   }
 })

@@ -103,6 +103,7 @@ export class SandboxNetwork {
       table: instance,
       interfaceGroup: interfaceGroupOf(instance),
       gateway,
+      subnet,
       ...(resolver === undefined ? {} : { resolver }),
       exceptions,
     }
@@ -122,18 +123,29 @@ export class SandboxNetwork {
    * nothing of it is left.
    */
   async attach(link: SandboxLink): Promise<void> {
+    await this.admit(link)
+    try {
+      await this.#connect(link)
+    } catch (error) {
+      await this.detach(link.slot)
+      throw error
+    }
+  }
+
+  /**
+   * The first half of `attach`, for which the sandbox need not be there yet: its rights. A link the table does not know is
+   * dropped by the check of its source address, so they always come first. When it throws, nothing of it is left.
+   */
+  async admit(link: Omit<SandboxLink, 'pid'>): Promise<void> {
     if (!this.#current) throw new Error('adopt() must say which sandboxes exist before another is attached.')
     const attachment = this.#describe(link)
     const before = this.#attached.get(link.slot)
+    if (isDeepStrictEqual(before?.attachment, attachment)) return
     this.#attached.set(link.slot, { group: link.group, attachment })
     try {
-      // Rights first: a link the table does not know yet is dropped by the check of its source address.
-      if (!isDeepStrictEqual(before?.attachment, attachment)) {
-        const removal = before === undefined ? '' : changeElements('delete', this.#instance, before.attachment)
-        await this.#change(removal + changeElements('add', this.#instance, attachment))
-        if (before !== undefined) await forgetConnections(attachment.address)
-      }
-      await this.#connect(link, attachment)
+      const removal = before === undefined ? '' : changeElements('delete', this.#instance, before.attachment)
+      await this.#change(removal + changeElements('add', this.#instance, attachment))
+      if (before !== undefined) await forgetConnections(attachment.address)
     } catch (error) {
       await this.detach(link.slot)
       throw error
@@ -176,7 +188,7 @@ export class SandboxNetwork {
     return `${this.#instance}s${slot}`
   }
 
-  #describe(link: SandboxLink): Attachment {
+  #describe(link: Omit<SandboxLink, 'pid'>): Attachment {
     return {
       interfaceName: this.#interfaceName(link.slot),
       address: this.addressOf(link.slot),
@@ -200,7 +212,8 @@ export class SandboxNetwork {
     return mark
   }
 
-  async #connect({ slot, pid }: SandboxLink, { interfaceName, address }: Attachment): Promise<void> {
+  async #connect({ slot, pid }: SandboxLink): Promise<void> {
+    const [interfaceName, address] = [this.#interfaceName(slot), this.addressOf(slot)]
     using outside = RouteSocket.open()
     using inside = RouteSocket.open({ pid })
     const pair = {
