@@ -102,3 +102,13 @@ test('listens again after its connection was cut, and says so', async () => {
 test('says what is wrong when there is no database', async () => {
   await assert.rejects(Database.connect({ url: 'postgres://x@127.0.0.1:1/x' }), /ECONNREFUSED/)
 })
+
+test('tells whether notifications arrive', async () => {
+  await using created = await testDatabase()
+  await using other = await testDatabase()
+  await using database = await Database.connect<Schema>({ url: created.url })
+  assert.equal(await database.hearsNotifications(), true)
+  // As through a pooler: what listens is not where the notification is sent.
+  await using deaf = await Database.connect<Schema>({ url: created.url, directUrl: other.url })
+  assert.equal(await deaf.hearsNotifications(200), false)
+})

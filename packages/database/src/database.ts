@@ -1,7 +1,9 @@
-import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely'
 import { Pool } from 'pg'
-import { type ListenOptions, NotificationListener } from './notification-listener.ts'
 import { migrate } from './migrator.ts'
+import { type ListenOptions, NotificationListener } from './notification-listener.ts'
 import { typeParsers } from './type-parsers.ts'
 
 export type { ListenOptions } from './notification-listener.ts'
@@ -70,6 +72,24 @@ export class Database<Schema> implements AsyncDisposable {
    */
   listen(channel: string, handler: (payload: string) => void, options: ListenOptions = {}): Promise<void> {
     return this.#listener.listen(channel, handler, options)
+  }
+
+  /**
+   * Whether a notification sent by the pool is heard by the listening connection. One that goes through a pooler in
+   * transaction mode hears nothing, and nothing tells it so.
+   */
+  async hearsNotifications(timeoutMs = 5000): Promise<boolean> {
+    const channel = `probe_${randomBytes(8).toString('hex')}`
+    const over = new AbortController()
+    const { promise: heard, resolve } = Promise.withResolvers<true>()
+    await this.listen(channel, () => resolve(true), { signal: over.signal })
+    await sql`select pg_notify(${channel}, '')`.execute(this.kysely)
+    const late = delay(timeoutMs, false, { signal: over.signal }).catch(() => false)
+    try {
+      return await Promise.race([heard, late])
+    } finally {
+      over.abort()
+    }
   }
 
   /** Applies the migrations of a folder that are still missing; returns the names of those applied. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { type Identity, reachableBinaries } from './reachable-binaries.ts'
+import { reachablePackage } from './embedded/reachable-package.ts'
 
 /** `nobody`: PostgreSQL refuses to run as root, and wants a uid that has a name. */
 const unprivileged = 65_534
@@ -43,7 +43,7 @@ export class TestCluster implements AsyncDisposable {
       const identity = process.getuid?.() === 0 ? { uid: unprivileged, gid: unprivileged } : {}
       if (identity.uid !== undefined) await chown(directory, identity.uid, identity.gid)
       const data = join(directory, 'data')
-      const bin = await reachableBinaries(identity, join(directory, 'programs'))
+      const bin = join(await reachablePackage(identity, join(directory, 'package')), 'native', 'bin')
       await run(
         join(bin, 'initdb'),
         ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'],
@@ -96,7 +96,7 @@ async function ready(output: Readable, exited: Promise<unknown>): Promise<void> 
   })
 }
 
-async function run(file: string, words: string[], identity: Identity): Promise<void> {
+async function run(file: string, words: string[], identity: { uid?: number; gid?: number }): Promise<void> {
   const child = spawn(file, words, { ...identity, stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' })
   const lines: string[] = []
   createInterface({ input: child.stderr }).on('line', line => lines.push(line))

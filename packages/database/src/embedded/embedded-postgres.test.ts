@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import { Client } from 'pg'
-import { reachableBinaries } from '../reachable-binaries.ts'
 import { DirectoryLockedError } from './directory-lock.ts'
 import { EmbeddedPostgres, type EmbeddedPostgresOptions, type SpawnPostgres } from './embedded-postgres.ts'
 import { processesOf } from './postmaster.ts'
+import { reachablePackage } from './reachable-package.ts'
 
 // PostgreSQL does not run as root; `daemon` is an account that every Linux has.
 const identity = process.getuid?.() === 0 ? { uid: 1, gid: 1 } : {}
@@ -28,11 +28,20 @@ async function query(url: string, sql: string): Promise<unknown[]> {
 suite('embedded PostgreSQL', { timeout: 120_000 }, () => {
   let directory: string
   let options: EmbeddedPostgresOptions
+  let copy: string
+  let packageDir: string
+
+  before(async () => {
+    copy = await mkdtemp(join(tmpdir(), 'crpg-package-'))
+    packageDir = await reachablePackage(identity, copy)
+  })
+
+  after(() => rm(copy, { recursive: true }))
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'crpg-'))
     await chmod(directory, 0o711)
-    options = { dataDir: join(directory, 'data'), socketDir: join(directory, 'socket'), ...identity }
+    options = { dataDir: join(directory, 'data'), socketDir: join(directory, 'socket'), packageDir, ...identity }
     await mkdir(options.socketDir, { mode: 0o700 })
     if (identity.uid !== undefined) await chown(options.socketDir, identity.uid, identity.gid)
   })
@@ -71,6 +80,25 @@ suite('embedded PostgreSQL', { timeout: 120_000 }, () => {
     await using again = await EmbeddedPostgres.start(options)
     assert.equal(again.adopted, false)
     assert.deepEqual(await query(again.url, 'select count(*)::int as n from kept'), [{ n: 1000 }])
+  })
+
+  test('starts though the pid that a killed one noted is now that of another process of its user', async () => {
+    {
+      await using postgres = await EmbeddedPostgres.start(options)
+      process.kill(postgres.pid, 'SIGKILL')
+      await postgres.exited
+    }
+    const stranger = spawn('/bin/sleep', ['60'], { ...identity, stdio: 'ignore' })
+    try {
+      const cluster = join(options.dataDir, '18', 'cluster')
+      for (const noted of [join(cluster, 'postmaster.pid'), join(options.socketDir, '.s.PGSQL.5432.lock')])
+        await writeFile(noted, (await readFile(noted, 'utf8')).replace(/^\d+/, String(stranger.pid)))
+      await using again = await EmbeddedPostgres.start(options)
+      assert.deepEqual(await query(again.url, 'select 1 as one'), [{ one: 1 }])
+      assert.equal(stranger.exitCode ?? stranger.signalCode, null)
+    } finally {
+      stranger.kill()
+    }
   })
 
   test('adopts the server of a supervisor that was killed, and tells when it ends', async () => {

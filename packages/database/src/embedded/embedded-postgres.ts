@@ -1,6 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn as spawnProcess } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { chmod, mkdir, open, rename, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Cluster, ensureCluster, type Owner, superuser } from './cluster-directory.ts'
@@ -26,6 +26,8 @@ export interface EmbeddedPostgresOptions {
   gid?: number
   /** Starts the programs instead of `child_process.spawn` as uid and gid. */
   spawn?: SpawnPostgres
+  /** Package with the programs, when not the one npm installed. */
+  packageDir?: string
   /** Default `<dataDir>/postgres.log`; begun anew, the old one kept, when it is over 16 MB at start. */
   logFile?: string
   /** Recovery after a crash of a large database takes its time. Default 5 minutes. */
@@ -33,6 +35,7 @@ export interface EmbeddedPostgresOptions {
 }
 
 const maxLogBytes = 16 * 1024 * 1024
+const socketName = '.s.PGSQL.5432'
 /** `sun_path` less its final zero. */
 const maxSocketBytes = process.platform === 'linux' ? 107 : 103
 
@@ -103,7 +106,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     await chmod(dataDir, owner === undefined ? 0o700 : 0o711)
     const lock = DirectoryLock.acquire(join(dataDir, 'lock'))
     try {
-      const binaries = await findPostgres(join(dataDir, 'lib'))
+      const binaries = await findPostgres(join(dataDir, 'lib'), options.packageDir)
       const spawn = spawnAs(options, owner)
       const cluster = await ensureCluster({
         dataDir,
@@ -155,7 +158,7 @@ function ownerOf({ uid, gid }: EmbeddedPostgresOptions): Owner | undefined {
 }
 
 function requireSocketLength(socketDir: string): void {
-  const path = join(socketDir, '.s.PGSQL.5432')
+  const path = join(socketDir, socketName)
   if (Buffer.byteLength(path) <= maxSocketBytes) return
   throw new Error(
     `The socket's path ${path} is longer than the ${maxSocketBytes} bytes a socket can have: use a shorter directory`,
@@ -185,6 +188,12 @@ async function adopt(place: Place): Promise<RunningServer | undefined> {
     await endServer(server, place.clusterDir, place.uid)
   }
   await endRemains(place.clusterDir, place.uid)
+  // Nobody works here, which PostgreSQL does not see: it takes any process of its user with the pid it noted for itself,
+  // one that has died and waits for its parent included, and refuses to start.
+  if (process.platform === 'linux') {
+    await rm(join(place.clusterDir, 'postmaster.pid'), { force: true })
+    await rm(join(place.socketDir, `${socketName}.lock`), { force: true })
+  }
   return undefined
 }
 

