@@ -36,6 +36,13 @@ suite('configuration of coderunnerd', () => {
     assert.equal(readConfig({ CODERUNNER_RUNTIME: 'process', CODERUNNER_HOST: '127.0.0.2' }, false).runtime, 'process')
   })
 
+  test('without isolation programs are found where the account finds them, but not in our own repository', () => {
+    const PATH = '/repo/node_modules/.bin:/home/me/.nvm/versions/node/v24/bin:.:/usr/bin'
+    const { searchPath } = readConfig({ CODERUNNER_RUNTIME: 'process', PATH }, false)
+    assert.equal(searchPath, '/home/me/.nvm/versions/node/v24/bin:/usr/bin')
+    assert.equal(readConfig({ PATH }, true).searchPath, '/usr/local/bin:/usr/bin:/bin')
+  })
+
   test('an empty value is the default', () => {
     assert.equal(readConfig({ CODERUNNER_HOST: '', DATABASE_URL: '' }, true).listen.host, '127.0.0.1')
   })

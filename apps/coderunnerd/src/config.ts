@@ -2,6 +2,7 @@ import { homedir, tmpdir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
+import { type MachineRegistry, readMachineRegistry } from './machine-registry.ts'
 
 const word = (pattern: string, description: string) => Type.Optional(Type.String({ pattern, description }))
 const port = (description: string) =>
@@ -48,6 +49,7 @@ const serverNames = [
   'CODERUNNER_SECRET_KEY',
   'CODERUNNER_REGISTRATION',
   'CODERUNNER_CORS_ORIGINS',
+  'CODERUNNER_GIT_HTTP_HOSTS',
   'CODERUNNER_RETENTION',
 ]
 
@@ -61,6 +63,8 @@ export interface Config {
   runParent: string
   database: { kind: 'embedded' } | { kind: 'external'; url: string; directUrl: string | undefined }
   runtime: 'host' | 'process'
+  /** PATH of the children. */
+  searchPath: string
   egressAllow: string[]
   /** Users of the children; without `host` they are all ourselves. */
   accounts: Record<'server' | 'ingress' | 'postgres', number>
@@ -125,12 +129,26 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, is
         ? { kind: 'embedded' }
         : { kind: 'external', url: values.DATABASE_URL, directUrl: values.DATABASE_DIRECT_URL },
     runtime,
+    searchPath: runtime === 'host' ? systemPath : ownPath(env['PATH']),
     egressAllow: (values.CODERUNNER_EGRESS_ALLOW ?? '').split(',').flatMap(item => item.trim() || []),
     accounts: { server: uidBase + 1, ingress: uidBase + 2, postgres: uidBase + 3 },
     onExit: values.CODERUNNER_ON_EXIT === 'stop' ? 'stop' : 'keep',
     extraCaCerts: values.NODE_EXTRA_CA_CERTS,
     environment: { shared: pick(given, sharedNames), server: pick(given, serverNames) },
   }
+}
+
+const systemPath = '/usr/local/bin:/usr/bin:/bin'
+
+/**
+ * Without isolation applications are built with what the account finds, a Node version manager's npm for instance; but
+ * not with the tools of our own repository, which `npm start` puts first.
+ */
+function ownPath(path = ''): string {
+  const places = path
+    .split(':')
+    .filter(place => place.startsWith('/') && !/\/node_modules\/|\/node-gyp-bin$/.test(place))
+  return places.join(':') || systemPath
 }
 
 /** Names of this machine itself. Anything unknown counts as open to others. */
@@ -140,4 +158,9 @@ function isLoopback(host: string): boolean {
 
 function pick(env: Record<string, string | undefined>, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.flatMap(name => (env[name] === undefined ? [] : [[name, env[name]]])))
+}
+
+/** Everything this process takes from its surroundings, read once. */
+export function readEnvironment(): { config: Config; registry: MachineRegistry } {
+  return { config: readConfig(process.env, process.getuid?.() === 0), registry: readMachineRegistry(process.env) }
 }

@@ -47,6 +47,15 @@ suite('directories of an instance', { skip }, () => {
     chownSync(config.dataDir, 1234, 1234)
     await assert.rejects(prepareInstance(config), /belongs to uid 1234, but has to belong to uid 0/)
   })
+
+  test('that cannot be made are told with the reason and the setting', async () => {
+    writeFileSync(join(directory, 'file'), '')
+    const inTheWay = { ...config, dataDir: join(directory, 'file', 'data') }
+    await assert.rejects(
+      prepareInstance(inTheWay),
+      /file\/data cannot be made: a file is in the way. Set CODERUNNER_DATA_DIR to/,
+    )
+  })
 })
 
 test('the second coderunnerd on a data directory says who has it', { skip }, () => {

@@ -42,7 +42,7 @@ export async function prepareInstance(config: Config): Promise<Instance> {
 
   const runParent = config.runParent
   const run = placesIn(join(runParent, id), ['host', 'server', 'ingress', 'postgres'])
-  await ensureDirectory(runParent, own, isIsolated ? 0o755 : 0o700)
+  await ensureDirectory(runParent, own, isIsolated ? 0o755 : 0o700, 'XDG_RUNTIME_DIR')
   await ensureDirectory(run.root, own, isIsolated ? 0o711 : 0o700)
   // The group's bit is inherited: a socket made in it belongs to the group and can be opened by it.
   await ensureDirectory(run.host, { ...own, gid: server.gid }, 0o2750)
@@ -69,12 +69,31 @@ function placesIn<Name extends string>(root: string, names: readonly Name[]): { 
   return { root, ...places }
 }
 
-async function ensureDirectory(path: string, { uid, gid }: Owner, mode: number): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: mode & 0o700 })
+const obstacles: Record<string, string> = {
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'the file system is read-only',
+  EEXIST: 'a file is in the way',
+  ENOTDIR: 'a file is in the way',
+  ENOSPC: 'the disk is full',
+}
+
+async function ensureDirectory(
+  path: string,
+  { uid, gid }: Owner,
+  mode: number,
+  setting = 'CODERUNNER_DATA_DIR',
+): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode: mode & 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+    const reason = obstacles[cause.code ?? ''] ?? cause.message
+    throw new Error(`${path} cannot be made: ${reason}. Set ${setting} to a directory that can.`, { cause })
+  })
   const found = await lstat(path)
   if (!found.isDirectory()) throw new Error(`${path} is in the way: a directory is needed there`)
   if (made === undefined && found.uid !== uid) {
-    throw new Error(`${path} belongs to uid ${found.uid}, but has to belong to uid ${uid}: chown it or use another one`)
+    throw new Error(
+      `${path} belongs to uid ${found.uid}, but has to belong to uid ${uid}: chown it, or set ${setting} to another one`,
+    )
   }
   if (found.uid !== uid || found.gid !== gid) await chown(path, uid, gid)
   if ((found.mode & 0o7777) !== mode || found.gid !== gid) await chmod(path, mode)

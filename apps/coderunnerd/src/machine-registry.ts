@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { publicUrl } from './public-url.ts'
+import { readPythonIndex } from './python-index.ts'
 
 export interface MachineRegistry {
   /** For a builder's environment. */
@@ -51,9 +53,11 @@ export function readMachineRegistry(
     HTTP_PROXY: publicUrl(proxy),
     HTTPS_PROXY: publicUrl(httpsProxy),
     NO_PROXY: noProxy,
+    ...readPythonIndex(env, homes),
   }
   const present = Object.entries(result).filter((entry): entry is [string, string] => (entry[1] ?? '') !== '')
-  const hosts = [registry, result['HTTP_PROXY'], result['HTTPS_PROXY']].flatMap(url =>
+  const indexes = [result['PIP_INDEX_URL'], ...(result['PIP_EXTRA_INDEX_URL']?.split(' ') ?? [])]
+  const hosts = [registry, result['HTTP_PROXY'], result['HTTPS_PROXY'], ...indexes].flatMap(url =>
     url === undefined ? [] : [new URL(url).hostname],
   )
   return { env: Object.fromEntries(present), hosts: [...new Set(hosts)] }
@@ -88,16 +92,6 @@ function fromFile(path: string, env: Readonly<Record<string, string | undefined>
 
 function settingOf(name: string): Setting | undefined {
   return aliases[name] ?? wanted.find(setting => setting === name)
-}
-
-/** Without user and password; undefined when it is no HTTP URL (`null` and `false` switch a proxy off). */
-function publicUrl(text: string | undefined): string | undefined {
-  if (text === undefined || !URL.canParse(text)) return undefined
-  const url = new URL(text)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined
-  url.username = ''
-  url.password = ''
-  return url.href
 }
 
 /** What npm uses where nothing is set, from npm itself. */

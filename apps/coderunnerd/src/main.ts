@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import { readConfig } from './config.ts'
-import { readMachineRegistry } from './machine-registry.ts'
+import { readEnvironment } from './config.ts'
 import { refusal, warnings } from './requirements.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -17,13 +16,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 try {
-  const config = readConfig(process.env, process.getuid?.() === 0)
+  const { config, registry } = readEnvironment()
   const reason = await refusal(config)
   if (reason !== undefined) throw new Error(reason)
   for (const line of await warnings(config)) report(line)
   await using supervisor = await Supervisor.start({
     config,
-    registry: readMachineRegistry(process.env),
+    registry,
     repository: join(import.meta.dirname, '..', '..', '..'),
     report,
     signal: stopping.signal,

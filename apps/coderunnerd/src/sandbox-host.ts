@@ -21,6 +21,8 @@ export class SandboxHost implements AsyncDisposable {
     socketDir: string
     egressAllow: string[]
     registryHosts: string[]
+    /** As builders get it. */
+    registryEnv: Record<string, string>
     /** Who may order. */
     server: number
     /** `stop`: sandboxes end with us, and nothing of theirs stays on the machine. */
@@ -30,7 +32,8 @@ export class SandboxHost implements AsyncDisposable {
     onError: (error: unknown) => void
   }): Promise<SandboxHost> {
     const { onExit, server, socketDir, onError, ...place } = options
-    const provider = await HostProvider.start(place)
+    // The first deployment would wait for it.
+    const provider = await HostProvider.start({ ...place, onError, builderImage: 'at-start' })
     try {
       const socketPath = join(socketDir, 'daemon.sock')
       const daemon = await HostDaemon.start({ provider, socketPath, uid: server, gid: server, onError })

@@ -6,10 +6,11 @@ import { BoundedLog } from './bounded-log.ts'
 import type { Config } from './config.ts'
 import { type Instance, prepareInstance, removeRunDirectory } from './instance.ts'
 import { Launcher } from './launcher.ts'
+import { listenAdvice } from './listen-failure.ts'
 import type { MachineRegistry } from './machine-registry.ts'
 import { PostgresService } from './postgres-service.ts'
 import { ensureSetupToken } from './setup-token.ts'
-import { SupervisedChild } from './supervised-child.ts'
+import { ChildFailedError, SupervisedChild } from './supervised-child.ts'
 
 /** Written to `status.json` in the run directory, for the tools of this machine. */
 export interface Status {
@@ -121,6 +122,7 @@ class InstanceStart {
       socketDir: run.host,
       egressAllow: config.egressAllow,
       registryHosts: registry.hosts,
+      registryEnv: registry.env,
       server: config.accounts.server,
       onExit: config.onExit,
       onProgress: report,
@@ -174,14 +176,14 @@ class InstanceStart {
     const log = this.#resources.use(await BoundedLog.open(join(this.#instance.data.log, `${name}.log`)))
     const main = join(repository, 'apps', name, 'src', 'main.ts')
     const portName = name === 'server' ? 'CODERUNNER_PORT' : 'CODERUNNER_APPS_PORT'
-    const child = await SupervisedChild.start({
+    const started = SupervisedChild.start({
       name,
       log,
       report,
       lockFile: join(this.#instance.data.log, `${name}.lock`),
       spawn: (lockFd, last) => {
         const common = {
-          PATH: '/usr/local/bin:/usr/bin:/bin',
+          PATH: config.searchPath,
           HOME: '/tmp',
           NODE_ENV: 'production',
           CODERUNNER_READY_FD: '3',
@@ -189,6 +191,10 @@ class InstanceStart {
         const port: Record<string, string> = last?.port === undefined ? {} : { [portName]: String(last.port) }
         return this.#spawn(name, main, lockFd, { ...common, ...config.environment.shared, ...env, ...port })
       },
+    })
+    const child = await started.catch((cause: unknown) => {
+      const advice = cause instanceof ChildFailedError ? listenAdvice(cause.message, portName) : undefined
+      throw advice === undefined ? cause : new Error(`The ${name} did not start: ${advice}`, { cause })
     })
     return this.#resources.use(child)
   }
@@ -240,6 +246,7 @@ function serverEnv({ config, registry }: SupervisorOptions, { data, run }: Insta
   return {
     ...config.environment.server,
     CODERUNNER_RUNTIME: config.runtime,
+    CODERUNNER_ON_EXIT: config.onExit,
     CODERUNNER_SERVER_DATA: data.server,
     CODERUNNER_SERVER_SOCKET: join(run.server, 'internal.sock'),
     CODERUNNER_INGRESS_SOCKET: join(run.ingress, 'control.sock'),
