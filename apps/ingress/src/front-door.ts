@@ -1,11 +1,10 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
-import type { BlockList } from 'node:net'
 import type { IngressLimits } from './config.ts'
 import { answerError, type ErrorAnswer, hasBody } from './error-answer.ts'
-import { forwardedHeaders, requestIdOf } from './forwarded-headers.ts'
+import { forwardedHeaders, requestIdOf, type TrustedProxies } from './forwarded-headers.ts'
 import { Attempts, ProxiedRequest } from './proxy-request.ts'
 import { proxyUpgrade } from './proxy-upgrade.ts'
-import { requestHost } from './request-host.ts'
+import { requestHost, requestTarget } from './request-host.ts'
 import { countStatus } from './route-counters.ts'
 import type { LiveRoute, Routes } from './routes.ts'
 import type { SiteServer } from './static/site-server.ts'
@@ -16,6 +15,8 @@ interface Visit {
   request: IncomingMessage
   response: ServerResponse
   requestId: string
+  /** As the client gave it. */
+  hostHeader: string
   host: string
   /** The listener's own port, when it belongs to one route. */
   port: number | undefined
@@ -31,14 +32,14 @@ export class FrontDoor {
   readonly #routes: Routes
   readonly #sites: SiteServer
   readonly #waiting: WaitingRoom
-  readonly #trustedProxies: BlockList
+  readonly #trustedProxies: TrustedProxies
   readonly #limits: IngressLimits
 
   constructor(parts: {
     routes: Routes
     sites: SiteServer
     waiting: WaitingRoom
-    trustedProxies: BlockList
+    trustedProxies: TrustedProxies
     limits: IngressLimits
   }) {
     this.#routes = parts.routes
@@ -67,19 +68,26 @@ export class FrontDoor {
 
   #enter(request: IncomingMessage, response: ServerResponse, port: number | undefined, head: Buffer | undefined): void {
     const requestId = requestIdOf(request)
-    const host = requestHost(request.headers.host ?? '')
+    const refusal = refuse(request)
+    if (refusal !== undefined) return answerError(request, response, refusal, requestId)
+    const target = requestTarget(request)
+    if (target === undefined) return answerError(request, response, badTarget, requestId)
+    const host = requestHost(target.host)
+    if (host === undefined) return answerError(request, response, badHost, requestId)
+    // Asked of the server and not of an application (RFC 9112 §3.2.4).
+    if (target.path === '*') return void response.writeHead(204, { allow: methods, 'x-request-id': requestId }).end()
+    request.url = target.path
     const visit: Visit = {
       request,
       response,
       requestId,
-      host: host?.name ?? '',
+      hostHeader: target.host,
+      host: host.name,
       port,
       attempts: new Attempts(),
       endCount: undefined,
       upgradeHead: head,
     }
-    const refusal = host === undefined ? badHost : refuse(request)
-    if (refusal !== undefined) return answerError(request, response, refusal, requestId)
     if (hasBody(request)) watchBody(request, response, this.#limits.bodyIdleMs)
     this.#serve(visit)
   }
@@ -117,7 +125,11 @@ export class FrontDoor {
     const { request, response, requestId, attempts } = visit
     const upstream = live.group?.choose(attempts.refusedBy)
     if (upstream === undefined) return this.#fail(visit, nobodyAnswers)
-    const { headers } = forwardedHeaders(request, { trustedProxies: this.#trustedProxies, requestId })
+    const headers = forwardedHeaders(request, {
+      trustedProxies: this.#trustedProxies,
+      requestId,
+      host: visit.hostHeader,
+    })
     const common = {
       request,
       response,
@@ -198,7 +210,6 @@ function refuse(request: IncomingMessage): ErrorAnswer | undefined {
     if (name.length === 4 && name.toLowerCase() === 'host') hosts++
   }
   if (hosts !== 1) return badHost
-  if (!request.url?.startsWith('/')) return invalid('The request target must be a path. This is not a forward proxy.')
   if (request.method === 'TRACE' || request.method === 'CONNECT')
     return { ...invalid('This method is not passed on to applications.'), status: 405 }
   return undefined
@@ -220,6 +231,9 @@ const invalid = (detail: string): ErrorAnswer => ({
   title: 'This request cannot be understood',
   detail,
 })
+/** What may be asked of the server as a whole; an application's own may be fewer. */
+const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+const badTarget = invalid('The request target is neither a path nor an http URL. This is not a forward proxy.')
 const badHost = invalid('It needs exactly one valid Host header.')
 const internal: ErrorAnswer = {
   status: 500,

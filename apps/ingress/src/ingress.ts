@@ -6,6 +6,7 @@ import { AppError, type RouteTable } from '@coderunner/contract'
 import type { Logger } from 'pino'
 import type { IngressConfig } from './config.ts'
 import { startControlServer } from './control-server.ts'
+import { TrustedProxies } from './forwarded-headers.ts'
 import { FrontDoor } from './front-door.ts'
 import { Listener } from './listener.ts'
 import { Counters } from './route-counters.ts'
@@ -47,7 +48,7 @@ export class Ingress implements AsyncDisposable {
       routes: this.#routes,
       sites: new SiteServer(sites),
       waiting: this.#waiting,
-      trustedProxies,
+      trustedProxies: new TrustedProxies(trustedProxies),
       limits,
     })
   }

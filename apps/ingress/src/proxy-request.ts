@@ -1,13 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { PassThrough } from 'node:stream'
 import type { RouteCounters } from '@coderunner/contract'
-import type { Dispatcher } from 'undici'
 import { type ErrorAnswer, hasBody } from './error-answer.ts'
-import { endToEndHeaders } from './forwarded-headers.ts'
+import { setsSessionCookie } from './forwarded-headers.ts'
+import { AnswerTimeout, type Connection, type ExchangeListener } from './upstream/connection.ts'
+import type { ResponseHead } from './upstream/response-reader.ts'
 import type { Exchange, Upstream } from './upstream.ts'
 
+const diedCodes = new Set(['ECONNRESET', 'EPIPE'])
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
-const diedCodes = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'])
+/** Servers expect a length of these, also of nothing. */
+const haveLength = new Set(['POST', 'PUT', 'PATCH'])
 
 /** What one request has been through, over all its attempts. */
 export class Attempts {
@@ -15,8 +17,6 @@ export class Attempts {
   readonly refusedBy: Upstream[] = []
   /** The connection died once before a byte of the answer. */
   died = false
-  /** The client's body, on its way to the one upstream that begins to read it. */
-  body: PassThrough | undefined
 }
 
 export interface Proxying {
@@ -41,40 +41,40 @@ export interface Proxying {
  * under it before a byte of the answer, provided it is idempotent and has no body. So no request is lost when instances
  * are replaced.
  */
-export class ProxiedRequest implements Exchange, Dispatcher.DispatchHandler {
+export class ProxiedRequest implements Exchange, ExchangeListener {
   readonly kind = 'request'
   readonly #proxying: Proxying
-  #controller: Dispatcher.DispatchController | undefined
+  #connection: Connection | undefined
+  readonly #hasBody: boolean
   #sent = false
-  #hasData = false
-  /** Why it was given up from this side. */
-  #broken: Error | undefined
-  #resume = () => this.#controller?.resume()
-  #onClose = () => {
-    if (this.#proxying.response.writableFinished) return
-    this.#broken = new Error('The client closed the connection')
-    this.#controller?.abort(this.#broken)
-  }
+  #hasAnswer = false
+  #isHeadHeld = false
+  #isPaused = false
+  /** Ended from this side. */
+  #isCut = false
 
-  private constructor(proxying: Proxying) {
+  private constructor(proxying: Proxying, withBody: boolean) {
     this.#proxying = proxying
+    this.#hasBody = withBody
   }
 
   static start(proxying: Proxying): void {
-    const { request, response, upstream, attempts, headers } = proxying
-    const exchange = new ProxiedRequest(proxying)
+    const { request, response, upstream } = proxying
+    if (unsendablePath.test(request.url as string)) {
+      proxying.fail(unsendable)
+      return
+    }
+    const withBody = hasBody(request)
+    const exchange = new ProxiedRequest(proxying, withBody)
     upstream.begin(exchange)
     response.once('close', exchange.#onClose)
-    // A stream between, because an upload that the upstream breaks off must not take the client's connection with it.
-    if (attempts.body === undefined && hasBody(request)) attempts.body = request.pipe(new PassThrough())
-    upstream.pool.dispatch(
+    const isChunked = withBody && request.headers['transfer-encoding'] !== undefined
+    exchange.#connection = upstream.pool.send(
       {
-        path: request.url as string,
         method: request.method as string,
-        headers,
-        body: attempts.body ?? null,
-        // Else a HEAD would cost its connection.
-        ...(request.method === 'HEAD' ? { reset: false } : {}),
+        head: headOf(proxying, isChunked),
+        body: withBody ? request : undefined,
+        isChunked,
       },
       exchange,
     )
@@ -84,68 +84,72 @@ export class ProxiedRequest implements Exchange, Dispatcher.DispatchHandler {
   cut(): void {
     const { attempts, upstream } = this.#proxying
     attempts.refusedBy.push(upstream)
-    this.#broken = Object.assign(new Error('The instance was stopped'), { code: 'UND_ERR_DESTROYED' })
-    this.#controller?.abort(this.#broken)
+    this.#isCut = true
+    this.#connection?.destroy(Object.assign(new Error('The instance was stopped'), { code: 'ECONNRESET' }))
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    const { request, response, attempts } = this.#proxying
-    this.#controller = controller
+  onSent(): void {
+    const { request, response } = this.#proxying
     this.#sent = true
-    if (this.#broken !== undefined) controller.abort(this.#broken)
-    else if (attempts.body !== undefined && expectsContinue(request) && !response.headersSent) response.writeContinue()
+    if (this.#hasBody && expectsContinue(request) && !response.headersSent) response.writeContinue()
   }
 
-  onBodySent(chunk: Buffer): void {
-    this.#proxying.counters.bytesIn += chunk.length
+  onBodySent(bytes: number): void {
+    this.#proxying.counters.bytesIn += bytes
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-    statusText?: string,
-  ): void {
-    const { response, requestId, upstream } = this.#proxying
-    if (status < 200) {
-      if (status === 103 && headers['link'] !== undefined) response.writeEarlyHints({ link: headers['link'] })
-      else if (status === 102) response.writeProcessing()
-      return
-    }
-    upstream.answered()
-    const forwarded = endToEndHeaders(headers)
-    forwarded['x-request-id'] ??= requestId
-    response.writeHead(status, statusText ?? '', forwarded)
-    // Head and body that came together go out together; a body that comes later does not hold up the head.
-    queueMicrotask(() => {
-      if (!this.#hasData) response.flushHeaders()
-    })
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    const { response, counters } = this.#proxying
-    this.#hasData = true
-    counters.bytesOut += chunk.length
-    if (response.write(chunk)) return
-    controller.pause()
-    response.once('drain', this.#resume)
-  }
-
-  onResponseEnd(
-    _controller: Dispatcher.DispatchController,
-    trailers: Record<string, string | string[] | undefined>,
-  ): void {
+  onInformation({ status, headers }: ResponseHead): void {
     const { response } = this.#proxying
-    for (const name in trailers) {
-      const value = trailers[name]
-      if (value !== undefined) response.addTrailers([[name, String(value)]])
-    }
-    this.#hasData = true
-    this.#release()
-    response.end()
+    if (status === 102) response.writeProcessing()
+    if (status !== 103) return
+    const links = headers.filter((_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === 'link')
+    if (links.length > 0) response.writeEarlyHints({ link: links })
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error & { code?: string }): void {
+  onHead({ status, statusText, headers }: ResponseHead): void {
+    const { response, requestId, upstream } = this.#proxying
+    this.#hasAnswer = true
+    upstream.answered()
+    let hasRequestId = false
+    for (let i = headers.length - 2; i >= 0; i -= 2) {
+      const name = headers[i] as string
+      if (setsSessionCookie(name, headers[i + 1] as string)) headers.splice(i, 2)
+      else if (name.length === 12 && name.toLowerCase() === 'x-request-id') hasRequestId = true
+    }
+    if (!hasRequestId) headers.push('X-Request-Id', requestId)
+    response.writeHead(status, statusText, headers)
+    this.#isHeadHeld = true
+  }
+
+  onData(bytes: Buffer, isLast: boolean): void {
+    const { response, counters } = this.#proxying
+    this.#isHeadHeld = false
+    counters.bytesOut += bytes.length
+    // The reader's bytes are there for the moment only.
+    const copy = Buffer.from(bytes)
+    if (isLast) response.end(copy)
+    else if (!response.write(copy) && !this.#isPaused) {
+      this.#isPaused = true
+      this.#connection?.pause()
+      response.once('drain', this.#onDrain)
+    }
+  }
+
+  /** Head and body that came together go out together; a body that comes later does not hold up the head. */
+  onPause(): void {
+    if (!this.#isHeadHeld) return
+    this.#isHeadHeld = false
+    this.#proxying.response.flushHeaders()
+  }
+
+  onEnd(trailers: string[]): void {
+    const { response } = this.#proxying
+    for (let i = 0; i < trailers.length; i += 2) addTrailer(response, trailers[i] as string, trailers[i + 1] as string)
+    this.#release()
+    if (!response.writableEnded) response.end()
+  }
+
+  onError(error: Error & { code?: string; syscall?: string }): void {
     const { request, response, upstream, attempts } = this.#proxying
     this.#release()
     if (response.headersSent || response.destroyed) {
@@ -153,20 +157,16 @@ export class ProxiedRequest implements Exchange, Dispatcher.DispatchHandler {
       response.destroy()
       return
     }
-    if (error.code === 'UND_ERR_INVALID_ARG' || error.code === 'UND_ERR_NOT_SUPPORTED') {
-      this.#proxying.fail(unsendable)
-      return
-    }
     if (!this.#sent) {
-      if (this.#broken === undefined) {
+      if (!this.#isCut) {
         upstream.refused()
         attempts.refusedBy.push(upstream)
       }
       this.#proxying.retry()
       return
     }
-    const retriable = attempts.body === undefined && idempotent.has(request.method ?? '')
-    if (retriable && !attempts.died && diedCodes.has(error.code ?? '')) {
+    const retriable = !this.#hasBody && idempotent.has(request.method ?? '')
+    if (retriable && !attempts.died && !this.#hasAnswer && diedCodes.has(error.code ?? '')) {
       attempts.died = true
       this.#proxying.retry()
       return
@@ -174,20 +174,44 @@ export class ProxiedRequest implements Exchange, Dispatcher.DispatchHandler {
     this.#proxying.fail(failure(error))
   }
 
+  #onDrain = (): void => {
+    this.#isPaused = false
+    this.#connection?.resume()
+  }
+
+  #onClose = (): void => {
+    if (!this.#proxying.response.writableFinished) this.#connection?.destroy()
+  }
+
   #release(): void {
-    const { request, response, upstream, attempts } = this.#proxying
+    const { response, upstream } = this.#proxying
+    this.#connection = undefined
     upstream.end(this)
     response.off('close', this.#onClose)
-    if (this.#sent && attempts.body !== undefined && !request.complete) {
-      // What the application did not want is read and thrown away, so that the client gets to reading the answer.
-      request.unpipe(attempts.body)
-      request.resume()
-    }
+  }
+}
+
+/** The request's head as it goes out. Every name and value of it has passed the HTTP parser of this side. */
+function headOf({ request, headers }: Proxying, isChunked: boolean): string {
+  let head = `${request.method} ${request.url} HTTP/1.1\r\n`
+  for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`
+  if (isChunked) head += 'Transfer-Encoding: chunked\r\n'
+  else if (haveLength.has(request.method as string) && request.headers['content-length'] === undefined)
+    head += 'Content-Length: 0\r\n'
+  return `${head}\r\n`
+}
+
+function addTrailer(response: ServerResponse, name: string, value: string): void {
+  if (setsSessionCookie(name, value)) return
+  try {
+    response.addTrailers([[name, value]])
+  } catch {
+    // It has characters that may not be sent: the answer is whole without it.
   }
 }
 
 function failure(error: Error & { code?: string }): ErrorAnswer {
-  if (error.code === 'UND_ERR_HEADERS_TIMEOUT')
+  if (error instanceof AnswerTimeout)
     return {
       status: 504,
       code: 'never_answered',
@@ -202,11 +226,13 @@ function failure(error: Error & { code?: string }): ErrorAnswer {
   }
 }
 
+/** Spaces, control characters and what has no place in latin1. */
+const unsendablePath = /[^\u0021-\u00ff]/
 const unsendable: ErrorAnswer = {
   status: 400,
   code: 'invalid_request',
   title: 'This request cannot be passed on',
-  detail: 'Its path or one of its headers has characters that HTTP does not allow.',
+  detail: 'Its path has characters that HTTP does not allow.',
 }
 
 const expectsContinue = (request: IncomingMessage) => request.headers.expect?.toLowerCase() === '100-continue'

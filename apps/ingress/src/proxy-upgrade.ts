@@ -1,9 +1,9 @@
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http'
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import type { RouteCounters } from '@coderunner/contract'
 import type { ErrorAnswer } from './error-answer.ts'
-import { endToEndHeaders } from './forwarded-headers.ts'
+import { endToEndHeaders, setsSessionCookie } from './forwarded-headers.ts'
 import type { Attempts } from './proxy-request.ts'
 import type { Exchange, Upstream } from './upstream.ts'
 import { WebSocketTunnel } from './websocket-tunnel.ts'
@@ -70,7 +70,7 @@ export function proxyUpgrade(upgrading: Upgrading): void {
   })
   outgoing.on('response', answer => {
     answer.once('close', finish)
-    response.writeHead(answer.statusCode ?? 502, endToEndHeaders({ ...answer.headers }))
+    response.writeHead(answer.statusCode ?? 502, endToEndHeaders(answer.rawHeaders))
     pipeline(answer, response, () => {})
   })
   outgoing.on('timeout', () => outgoing.destroy())
@@ -97,7 +97,9 @@ export function proxyUpgrade(upgrading: Upgrading): void {
 
 function switchingProtocols(answer: IncomingMessage): string {
   const lines = ['HTTP/1.1 101 Switching Protocols']
-  for (let i = 0; i < answer.rawHeaders.length; i += 2)
-    lines.push(`${answer.rawHeaders[i]}: ${answer.rawHeaders[i + 1]}`)
+  for (let i = 0; i < answer.rawHeaders.length; i += 2) {
+    const [name, value] = [answer.rawHeaders[i] as string, answer.rawHeaders[i + 1] as string]
+    if (!setsSessionCookie(name, value)) lines.push(`${name}: ${value}`)
+  }
   return `${lines.join('\r\n')}\r\n\r\n`
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { Readable } from 'node:stream'
 import test from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -213,7 +213,10 @@ test('refuses smuggling and what is not HTTP', async t => {
     'GET / HTTP/1.1\r\n\r\n',
     'GET / HTTP/1.1\r\nHost: app.localhost/x\r\n\r\n',
     'GET / HTTP/1.1\r\nHost: app localhost\r\n\r\n',
-    'GET http://app.localhost/ HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
+    'GET http://user@app.localhost/ HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
+    'GET ftp://app.localhost/ HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
+    'GET http:///x HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
+    'GET * HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
     'CONNECT app.localhost:22 HTTP/1.1\r\nHost: app.localhost\r\n\r\n',
     'TRACE / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n',
     `GET / HTTP/1.1\r\nHost: app.localhost\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`,
@@ -381,10 +384,130 @@ test('balances over instances, counts per deployment, serves routes by host and 
   const byPort = await request(`http://127.0.0.1:${free.port}/`, { headers: { host: '192.0.2.1:99' } })
   assert.equal(await byPort.body.text(), 'other')
   const counters = await ingress.counters()
-  assert.equal(counters.requests, 11)
+  assert.deepEqual([counters.project, counters.requests], ['app', 11])
   assert.equal(counters.responses2xx, 10)
   assert.equal(counters.responses4xx, 1)
   await ingress.route([])
   await assert.rejects(request(`http://127.0.0.1:${free.port}/`), 'the port is closed with its route')
   assert.equal((await ingress.counters()).activeRequests, 0)
+})
+
+test('the session cookie of the dashboard neither reaches applications nor is set by them', async t => {
+  const ingress = await testIngress(t)
+  const set = [
+    'coderunner=evil; Path=/',
+    '__Host-coderunner=evil; Secure; Path=/',
+    ' coderunner =evil',
+    '=coderunner=evil',
+    'coderunner',
+    'coderunner2=fine',
+    'a=coderunner=fine',
+  ]
+  const app = await testApp(t, (request, response) => {
+    response.writeHead(200, { 'set-cookie': set, trailer: 'set-cookie' })
+    response.write(JSON.stringify(request.headers.cookie ?? null))
+    response.addTrailers([['Set-Cookie', 'coderunner=evil']])
+    response.end()
+  })
+  app.server.on('upgrade', (request, socket) => {
+    const cookies = set.map(cookie => `Set-Cookie: ${cookie}\r\n`).join('')
+    socket.end(`HTTP/1.1 101 Switching Protocols\r\nX-Cookie: ${request.headers.cookie}\r\n${cookies}\r\n`)
+  })
+  await ingress.route(instances(app))
+  const seen = async (cookie: string) => JSON.parse((await ingress.get('/', { cookie })).text) as string | null
+  assert.equal(await seen('a=1; coderunner=secret; b=2'), 'a=1; b=2')
+  assert.equal(await seen('coderunner=secret;__Host-coderunner=secret'), null)
+  assert.equal(await seen('coderunner=secret; coderunner2=mine'), 'coderunner2=mine')
+  assert.equal(await seen('x=coderunner'), 'x=coderunner')
+  const several =
+    'GET / HTTP/1.1\r\nHost: app.localhost\r\nCookie: coderunner=secret\r\nCOOKIE: a=1; coderunner=secret\r\n'
+  const raw = await ingress.raw(`${several}Connection: close\r\n\r\n`)
+  assert.match(raw, /"a=1"/)
+  assert.doesNotMatch(raw, /secret|evil/)
+  const kept = ['coderunner2=fine', 'a=coderunner=fine']
+  assert.deepEqual((await ingress.get('/')).headers['set-cookie'], kept)
+  const upgraded = await ingress.raw(`${several}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+  assert.match(upgraded, /^HTTP\/1\.1 101/)
+  assert.match(upgraded, /X-Cookie: a=1\r\n/)
+  assert.doesNotMatch(upgraded, /secret|evil/)
+  assert.deepEqual(upgraded.match(/(?<=Set-Cookie: ).*/g), kept)
+})
+
+test('takes targets in absolute form by the host they name, and answers OPTIONS * itself', async t => {
+  const ingress = await testIngress(t)
+  const app = await testApp(t, (request, response) => response.end(`${request.headers.host} ${request.url}`))
+  await ingress.route(instances(app))
+  const ask = (line: string, host = 'other.localhost') =>
+    ingress.raw(`${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+  assert.match(await ask('GET http://app.localhost:99/a?b=http://c'), /\r\n\r\n.*app\.localhost:99 \/a\?b=http:\/\/c/s)
+  assert.match(await ask('GET HTTPS://App.localhost'), /App\.localhost \//)
+  assert.match(await ask('GET http://app.localhost?q'), /app\.localhost \/\?q/)
+  assert.match(await ask('GET http://nobody.localhost/', 'app.localhost'), /^HTTP\/1\.1 404/)
+  for (const line of ['OPTIONS *', 'OPTIONS http://app.localhost']) {
+    const answer = await ask(line, 'app.localhost')
+    assert.match(answer, /^HTTP\/1\.1 204/, line)
+    assert.match(answer, /allow: GET, HEAD/i, line)
+  }
+  assert.match(await ask('OPTIONS /x', 'app.localhost'), /app\.localhost \/x/)
+})
+
+test('the head of a request goes out before its body comes', async t => {
+  const ingress = await testIngress(t)
+  const { promise: arrived, resolve } = Promise.withResolvers<string | undefined>()
+  const app = await testApp(t, (request, response) => {
+    resolve(request.headers['transfer-encoding'] ?? request.headers['content-length'])
+    request.pipe(response)
+  })
+  await ingress.route(instances(app))
+  const client = connect(ingress.port, '127.0.0.1')
+  client.write('POST / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\n')
+  assert.equal(await arrived, '5')
+  client.write('hello')
+  let answer = ''
+  for await (const chunk of client) answer += String(chunk)
+  assert.match(answer, /hello/)
+})
+
+test('bad answers are told from good ones, and what comes too much goes to nobody', async t => {
+  const ingress = await testIngress(t)
+  const server = createTcpServer(socket => {
+    socket.on('error', () => {})
+    socket.on('data', data => {
+      const [, path] = String(data).split(' ')
+      if (path === '/bad') socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')
+      else if (path === '/split') socket.write('HTTP/1.1 200 OK\r\nX-A: b\nX-Evil: 1\r\nContent-Length: 0\r\n\r\n')
+      else if (path === '/control') socket.write('HTTP/1.1 200 OK\r\nX-A: \u0001\r\nContent-Length: 0\r\n\r\n')
+      else if (path === '/trailer')
+        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-A: \u0001\r\n\r\n')
+      else if (path === '/more')
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngoodHTTP/1.1 200 OK\r\nX-Evil: 1\r\n\r\n`)
+      else if (path === '/close') socket.end('HTTP/1.0 200 OK\r\n\r\nuntil the end')
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  await ingress.route(instances({ instanceId: 'raw', port: (server.address() as AddressInfo).port }))
+  assert.equal((await ingress.get('/bad')).status, 502)
+  assert.equal((await ingress.get('/split')).status, 502)
+  assert.equal((await ingress.get('/control')).status, 502)
+  assert.equal((await ingress.get('/trailer')).text, 'a')
+  for (let round = 0; round < 5; round++) {
+    assert.equal((await ingress.get('/more')).text, 'good')
+    assert.equal((await ingress.get('/x')).text, 'ok')
+  }
+  assert.equal((await ingress.get('/close')).text, 'until the end')
+})
+
+test('an application that does not answer in time is 504, a body that flows takes any time', async t => {
+  const ingress = await testIngress(t, { limits: { answerTimeoutMs: 300 } })
+  const app = await testApp(t, (request, response) => {
+    if (request.url === '/never') return
+    response.write('begin ')
+    setTimeout(() => response.end('end'), 700)
+  })
+  await ingress.route(instances(app))
+  assert.equal((await ingress.get('/never')).status, 504)
+  assert.equal((await ingress.get('/slow')).text, 'begin end')
+  assert.equal((await ingress.get('/slow')).text, 'begin end')
 })

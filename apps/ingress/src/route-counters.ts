@@ -1,4 +1,4 @@
-import type { RouteCounters } from '@coderunner/contract'
+import type { Route, RouteCounters } from '@coderunner/contract'
 
 const keptDeployments = 10_000
 
@@ -6,10 +6,13 @@ const keptDeployments = 10_000
 export class Counters {
   readonly #counters = new Map<string, RouteCounters>()
 
-  of(deploymentId: string): RouteCounters {
-    let counters = this.#counters.get(deploymentId)
+  of({ project, deploymentId }: Pick<Route, 'project' | 'deploymentId'>): RouteCounters {
+    // A project without a deployment has an empty one.
+    const key = deploymentId === '' ? project : deploymentId
+    let counters = this.#counters.get(key)
     if (counters === undefined) {
       counters = {
+        project,
         deploymentId,
         requests: 0,
         responses2xx: 0,
@@ -21,7 +24,7 @@ export class Counters {
         activeRequests: 0,
         activeWebSockets: 0,
       }
-      this.#counters.set(deploymentId, counters)
+      this.#counters.set(key, counters)
     }
     return counters
   }
@@ -32,9 +35,10 @@ export class Counters {
 
   /** Forgets the oldest of the deployments that are not served any more when there are very many. */
   forgetAllBut(served: ReadonlySet<string>): void {
-    for (const [id, counters] of this.#counters) {
+    for (const [key, counters] of this.#counters) {
       if (this.#counters.size <= keptDeployments) return
-      if (!served.has(id) && counters.activeRequests + counters.activeWebSockets === 0) this.#counters.delete(id)
+      if (!served.has(counters.deploymentId) && counters.activeRequests + counters.activeWebSockets === 0)
+        this.#counters.delete(key)
     }
   }
 }

@@ -58,7 +58,7 @@ export class Routes {
     for (const route of table.routes) {
       const live = {
         route,
-        counters: this.#counters.of(route.deploymentId),
+        counters: this.#counters.of(route),
         group: this.#group(route, upstreams, groups),
       }
       for (const host of route.hosts) byHost.set(host.toLowerCase(), live)

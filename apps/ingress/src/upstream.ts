@@ -1,4 +1,4 @@
-import { Pool } from 'undici'
+import { ConnectionPool } from './upstream/connection-pool.ts'
 
 /** Something going on with an upstream that a drain waits for and can cut at its end. */
 export interface Exchange {
@@ -17,7 +17,7 @@ export class Upstream {
   readonly instanceId: string
   readonly host: string
   readonly port: number
-  readonly pool: Pool
+  readonly pool: ConnectionPool
   readonly exchanges = new Set<Exchange>()
   draining = false
   #restsUntil = 0
@@ -29,19 +29,11 @@ export class Upstream {
     this.instanceId = options.instanceId
     this.host = options.host
     this.port = options.port
-    const authority = options.host.includes(':') ? `[${options.host}]` : options.host
-    this.pool = new Pool(`http://${authority}:${options.port}`, {
-      pipelining: 1,
-      allowH2: false,
-      connect: { timeout: 5000, noDelay: true },
-      headersTimeout: options.answerTimeoutMs,
-      // What flows may flow for ever (server-sent events, long downloads).
-      bodyTimeout: 0,
-      // Shorter than the 5 s of a Node server, so that a connection is seldom closed under a request.
-      keepAliveTimeout: 4000,
-      // The pool forgets connections after this time; else a burst would leave thousands of them to be searched through.
-      clientTtl: 60_000,
-      maxHeaderSize: 64 * 1024,
+    this.pool = new ConnectionPool({
+      host: options.host,
+      port: options.port,
+      connectTimeoutMs: 5000,
+      answerTimeoutMs: options.answerTimeoutMs,
     })
   }
 
@@ -82,8 +74,7 @@ export class Upstream {
   }
 
   #close(): void {
-    // Errors of a pool that is thrown away concern nobody.
-    this.pool.destroy().catch(() => {})
+    this.pool.destroy()
   }
 }
 

@@ -5,10 +5,19 @@ import type { RouteCounters } from '@coderunner/contract'
 import type { ErrorAnswer } from '../error-answer.ts'
 import { type ByteRange, byteRange } from './byte-range.ts'
 import { isCompressible } from './content-types.ts'
+import type { HeaderRules } from './site-rules.ts'
 import type { SiteStore } from './site-store.ts'
-import { lookUp, type SiteEntry } from './site-table.ts'
+import { lookUp, type SiteAnswer, type SiteEntry } from './site-table.ts'
 
 type Encoding = 'br' | 'gzip'
+
+interface Sending {
+  request: IncomingMessage
+  response: ServerResponse
+  answer: SiteAnswer & { kind: 'file' }
+  headers: HeaderRules
+  counters: RouteCounters
+}
 
 /** Answers requests to static sites. */
 export class SiteServer {
@@ -40,24 +49,21 @@ export class SiteServer {
     if (answer.kind === 'invalid') return brokenAddress
     if (answer.kind === 'absent') return noSuchPage
     if (answer.kind === 'redirect')
-      response.writeHead(301, { location: answer.location, 'content-length': 0, 'cache-control': 'no-cache' }).end()
-    else await this.#send(request, response, answer.entry, answer.status, counters)
+      response
+        .writeHead(answer.status, { location: answer.location, 'content-length': 0, 'cache-control': 'no-cache' })
+        .end()
+    else await this.#send({ request, response, answer, headers: table.headers, counters })
     return undefined
   }
 
-  async #send(
-    request: IncomingMessage,
-    response: ServerResponse,
-    entry: SiteEntry,
-    status: 200 | 404,
-    counters: RouteCounters,
-  ): Promise<void> {
+  async #send({ request, response, answer, headers: rules, counters }: Sending): Promise<void> {
+    const { entry, status } = answer
     const { headers } = request
     const whole = status === 404 || headers.range === undefined
     const encoding = whole ? chooseEncoding(headers['accept-encoding'], entry) : undefined
     const size = encoding === undefined ? entry.size : (entry[encoding] ?? 0)
     const etag = `"${entry.hash.slice(0, 32)}${encoding === undefined ? '' : `-${encoding}`}"`
-    const common: Record<string, string | number> = {
+    const common: Record<string, string | number | string[]> = {
       'content-type': entry.type,
       'cache-control': status === 404 ? 'no-cache' : entry.cacheControl,
       etag,
@@ -66,6 +72,7 @@ export class SiteServer {
     }
     if (isCompressible(entry.type)) common['vary'] = 'Accept-Encoding'
     if (encoding !== undefined) common['content-encoding'] = encoding
+    rules.apply(answer.path, common)
     if (status === 200 && matches(headers['if-none-match'], etag)) {
       response.writeHead(304, common).end()
       return

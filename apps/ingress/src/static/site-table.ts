@@ -1,5 +1,6 @@
 import type { StaticSite } from '@coderunner/contract'
 import { contentType } from './content-types.ts'
+import { HeaderRules, Redirects } from './site-rules.ts'
 
 /** How one file is served. */
 export interface SiteEntry {
@@ -16,11 +17,14 @@ export interface SiteEntry {
 export interface SiteTable {
   entries: ReadonlyMap<string, SiteEntry>
   indexFallback: boolean
+  redirects: Redirects
+  headers: HeaderRules
 }
 
 export type SiteAnswer =
-  | { kind: 'file'; entry: SiteEntry; status: 200 | 404 }
-  | { kind: 'redirect'; location: string }
+  /** `path`: the decoded path that was asked for. */
+  | { kind: 'file'; entry: SiteEntry; status: 200 | 404; path: string }
+  | { kind: 'redirect'; location: string; status: number }
   | { kind: 'invalid' }
   | { kind: 'absent' }
 
@@ -56,28 +60,54 @@ export function tableOf(site: StaticSite, compressed: ReadonlyMap<string, { br?:
       ...compressed.get(hash),
     })
   }
-  return { entries, indexFallback: site.indexFallback }
+  return {
+    entries,
+    indexFallback: site.indexFallback,
+    redirects: new Redirects(site.redirects),
+    headers: new HeaderRules(site.headers),
+  }
 }
 
 /**
- * What a request's target (path and query as sent) gets: the file itself, `index.html` of a folder, `/path.html` for
- * `/path`, a redirect from a folder's name to the folder, the index of a single-page application, or `/404.html`.
+ * What a request's target (path and query as sent) gets: what the site's redirects say, the file itself, `index.html` of a
+ * folder, `/path.html` for `/path`, a redirect from a folder's name to the folder and from `/path/` to `/path`, the index of
+ * a single-page application, or `/404.html`.
  */
-export function lookUp({ entries, indexFallback }: SiteTable, target: string): SiteAnswer {
+export function lookUp(table: SiteTable, target: string): SiteAnswer {
+  const { entries, indexFallback, redirects } = table
   const question = target.indexOf('?')
   const raw = question < 0 ? target : target.slice(0, question)
+  const query = question < 0 ? '' : target.slice(question)
   const path = decoded(raw)
   if (path === undefined) return { kind: 'invalid' }
-  const entry = entries.get(path.endsWith('/') ? `${path}index.html` : path) ?? entries.get(`${path}.html`)
-  if (entry !== undefined) return { kind: 'file', entry, status: 200 }
-  if (entries.has(`${path}/index.html`))
-    return { kind: 'redirect', location: `${raw}/${question < 0 ? '' : target.slice(question)}` }
+  const entry = entryOf(entries, path)
+  const moved = entry === undefined ? movedTo(entries, path, raw) : undefined
+  const ruled = redirects.find(path, query, entry !== undefined || moved !== undefined)
+  if (ruled !== undefined) {
+    if (ruled.status !== 200 && ruled.status !== 404)
+      return { kind: 'redirect', location: ruled.target, status: ruled.status }
+    const rewritten = entryOf(entries, decoded(ruled.target) ?? ruled.target)
+    if (rewritten !== undefined) return { kind: 'file', entry: rewritten, status: ruled.status, path }
+  }
+  if (entry !== undefined) return { kind: 'file', entry, status: 200, path }
+  if (moved !== undefined) return { kind: 'redirect', location: moved + query, status: 301 }
   if (indexFallback && !looksLikeAsset(path)) {
     const index = entries.get('/index.html')
-    if (index !== undefined) return { kind: 'file', entry: index, status: 200 }
+    if (index !== undefined) return { kind: 'file', entry: index, status: 200, path }
   }
   const notFound = entries.get('/404.html')
-  return notFound === undefined ? { kind: 'absent' } : { kind: 'file', entry: notFound, status: 404 }
+  return notFound === undefined ? { kind: 'absent' } : { kind: 'file', entry: notFound, status: 404, path }
+}
+
+/** Only files that are there under the very path, `index.html` or `.html` added. */
+function entryOf(entries: SiteTable['entries'], path: string): SiteEntry | undefined {
+  return entries.get(path.endsWith('/') ? `${path}index.html` : path) ?? entries.get(`${path}.html`)
+}
+
+/** The same page with or without the slash at the end, when it is there so. */
+function movedTo(entries: SiteTable['entries'], path: string, raw: string): string | undefined {
+  if (entries.has(`${path}/index.html`)) return `${raw}/`
+  return path.endsWith('/') && entries.has(`${path.slice(0, -1)}.html`) ? raw.replace(/(?:\/|%2f)$/i, '') : undefined
 }
 
 function decoded(raw: string): string | undefined {

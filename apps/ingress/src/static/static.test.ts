@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import test from 'node:test'
 import { brotliDecompressSync } from 'node:zlib'
-import { newId } from '@coderunner/contract'
+import { newId, type StaticSite } from '@coderunner/contract'
 import { request } from 'undici'
 import { type TestIngress, testIngress } from '../testing.ts'
 
@@ -14,11 +14,12 @@ async function publish(
   ingress: TestIngress,
   siteId: string,
   files: Record<string, string | Buffer>,
-  indexFallback = false,
+  options: Partial<Omit<StaticSite, 'files'>> = {},
 ) {
   const contents = new Map(Object.entries(files).map(([file, content]) => [file, Buffer.from(content)]))
   const site = {
-    indexFallback,
+    indexFallback: false,
+    ...options,
     files: [...contents].map(([path, content]) => ({ path, hash: hashOf(content), size: content.length })),
   }
   const first = await ingress.order('PUT', `/sites/${siteId}`, site)
@@ -118,7 +119,7 @@ test('revalidates, compresses, and answers ranges and HEAD', async t => {
 test('single-page applications get their index, missing assets stay missing, 404.html is used', async t => {
   const ingress = await testIngress(t)
   const siteId = newId()
-  await publish(ingress, siteId, { '/index.html': 'spa', '/app.js': 'x' }, true)
+  await publish(ingress, siteId, { '/index.html': 'spa', '/app.js': 'x' }, { indexFallback: true })
   await ingress.route({ kind: 'static', siteId })
   assert.equal((await ingress.get('/users/john.doe')).text, 'spa')
   assert.equal((await ingress.get('/assets/gone.js')).status, 404)
@@ -152,4 +153,148 @@ test('keeps each content once, checks it, and deletes it with the last site that
   assert.deepEqual(await blobs(), [])
   assert.equal((await ingress.get('/')).status, 503)
   assert.deepEqual(await readdir(path.join(ingress.config.dataDirectory, 'incoming')), [])
+})
+
+test('redirects and rewrites by the rules of the site', async t => {
+  const ingress = await testIngress(t)
+  const siteId = newId()
+  const rule = (from: string, to: string, status: 200 | 301 | 302 | 404 = 301, force = false) => ({
+    from,
+    to,
+    status,
+    force,
+  })
+  const redirects = [
+    rule('/old', '/about', 301),
+    rule('/about', '/shadowed'),
+    rule('/forced', '/docs/', 302, true),
+    rule('/blog/:year/:slug', '/news/:slug?y=:year'),
+    rule('/splat/*', '/:splat', 302),
+    rule('/away/*', 'https://example.com/x/:splat'),
+    rule('/api/*', '/api.json', 200),
+    rule('/page/:name', '/:name', 200),
+    rule('/lost/*', '/lost.html', 404),
+    rule('/*.php', '/about', 302),
+    { ...rule('/shop', '/item/:id'), query: { id: ':id' } },
+    rule('/loop/*', '/loop/:splat', 301, true),
+    rule('/ü/*', '/%C3%B6/:splat'),
+    rule('/nofile', '/nowhere', 200),
+  ]
+  await publish(
+    ingress,
+    siteId,
+    {
+      '/index.html': 'home',
+      '/about.html': 'about',
+      '/docs/index.html': 'docs',
+      '/forced.html': 'never seen',
+      '/api.json': '{}',
+      '/lost.html': 'lost',
+      '/loop/x.html': 'x',
+    },
+    { redirects },
+  )
+  await ingress.route({ kind: 'static', siteId })
+  const get = async (path: string) => {
+    const { status, headers, text } = await ingress.get(path)
+    return [status, headers['location'] ?? text]
+  }
+  assert.deepEqual(await get('/old?a=1'), [301, '/about?a=1'])
+  assert.deepEqual(await get('/old/'), [301, '/about'])
+  assert.deepEqual(await get('/about'), [200, 'about'])
+  assert.deepEqual(await get('/about/?b'), [301, '/about?b'])
+  assert.deepEqual(await get('/forced'), [302, '/docs/'])
+  assert.deepEqual(await get('/blog/2020/a%20b'), [301, '/news/a%20b?y=2020'])
+  assert.deepEqual(await get('/splat/x/y/'), [302, '/x/y/'])
+  assert.deepEqual(await get('/splat'), [302, '/'])
+  for (const evil of ['//evil.com', '/%2fevil.com', '/%5cevil.com', '%2f%2fevil.com/'])
+    assert.match(String((await get(`/splat/${evil}`))[1]), /^\/(evil\.com|%5Cevil)/, evil)
+  assert.deepEqual(await get('/away/%0d%0aX-Evil:1'), [301, 'https://example.com/x/%0D%0AX-Evil%3A1'])
+  assert.deepEqual(await get('/api/users/1'), [200, '{}'])
+  assert.deepEqual(await get('/page/about'), [200, 'about'])
+  assert.equal((await get('/page/..%2f..%2fetc'))[0], 404)
+  assert.deepEqual(await get('/lost/x'), [404, 'lost'])
+  assert.deepEqual(await get('/a/b.php'), [302, '/about'])
+  assert.deepEqual(await get('/shop?id=7%2F'), [301, '/item/7/'])
+  assert.equal((await get('/shop'))[0], 404)
+  assert.deepEqual(await get('/loop/x'), [200, 'x'])
+  assert.deepEqual(await get('/%C3%BC/x'), [301, '/%C3%B6/x'])
+  assert.equal((await get('/nofile'))[0], 404)
+})
+
+test('headers by the rules of the site, never those of the connection or of the dashboard', async t => {
+  const ingress = await testIngress(t)
+  const siteId = newId()
+  const headers: StaticSite['headers'] = [
+    {
+      for: '/*',
+      headers: [
+        ['X-Frame-Options', 'DENY'],
+        ['X-Multi', 'a'],
+        ['Vary', 'X-Lang'],
+      ],
+    },
+    {
+      for: '/*.js',
+      headers: [
+        ['Cache-Control', 'max-age=60'],
+        ['X-Multi', 'b'],
+        ['X-Frame-Options', ''],
+      ],
+    },
+    {
+      for: '/c',
+      headers: [
+        ['Set-Cookie', 'a=1'],
+        ['Set-Cookie', 'b=2'],
+        ['Set-Cookie', 'coderunner=evil'],
+      ],
+    },
+    {
+      for: '/c',
+      headers: [
+        ['Content-Length', '1'],
+        ['Transfer-Encoding', 'chunked'],
+        ['Content-Type', 'text/x'],
+      ],
+    },
+  ]
+  await publish(ingress, siteId, { '/a.js': text, '/c.html': 'c', '/404.html': 'no' }, { headers })
+  await ingress.route({ kind: 'static', siteId })
+  const script = await ingress.get('/a.js')
+  assert.equal(script.headers['cache-control'], 'max-age=60')
+  assert.equal(script.headers['x-multi'], 'a, b')
+  assert.equal(script.headers['x-frame-options'], undefined)
+  assert.equal(script.headers['vary'], 'Accept-Encoding, X-Lang')
+  const cached = await ingress.get('/a.js', { 'if-none-match': String(script.headers['etag']) })
+  assert.deepEqual([cached.status, cached.headers['cache-control']], [304, 'max-age=60'])
+  const page = await ingress.get('/c')
+  assert.deepEqual(page.headers['set-cookie'], ['a=1', 'b=2'])
+  assert.deepEqual([page.text, page.headers['content-length'], page.headers['content-type']], ['c', '1', 'text/x'])
+  assert.equal((await ingress.get('/nothing')).headers['x-frame-options'], 'DENY')
+  // The control wire takes no header that could break an answer.
+  for (const header of [
+    ['X-A', 'b\r\nX-C: d'],
+    ['X A', 'b'],
+  ] as [string, string][]) {
+    const site = { files: [], indexFallback: false, headers: [{ for: '/*', headers: [header] }] }
+    assert.equal((await ingress.order('PUT', `/sites/${siteId}`, site)).status, 400)
+  }
+})
+
+test('a thousand rules and hostile paths cost next to nothing', async t => {
+  const ingress = await testIngress(t)
+  const siteId = newId()
+  const redirects = Array.from({ length: 1000 }, (_, n) => ({
+    from: `/:a/:b/*x/${n}/:c/:d`,
+    to: '/x',
+    status: 301 as const,
+    force: false,
+  }))
+  await publish(ingress, siteId, { '/index.html': 'home' }, { redirects })
+  await ingress.route({ kind: 'static', siteId })
+  await ingress.get('/warm')
+  const began = performance.now()
+  assert.equal((await ingress.get(`/${'ax/'.repeat(5000)}`)).status, 404)
+  assert.ok(performance.now() - began < 1000, String(performance.now() - began))
 })

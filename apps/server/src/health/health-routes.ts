@@ -1,12 +1,15 @@
 import { api } from '@coderunner/contract'
+import { Registry } from 'prom-client'
 import { Type } from 'typebox'
 import type { App } from '../http/app.ts'
+import type { ApplicationMetrics } from './application-metrics.ts'
 import type { CheckResult, HealthChecks } from './health-checks.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface HealthRoutesDeps {
   checks: HealthChecks
   metrics: Metrics
+  applications: ApplicationMetrics
   version: string
 }
 
@@ -29,7 +32,7 @@ const CurrentMetrics = Type.Object({
 
 const tags = ['health']
 
-export function healthRoutes(app: App, { checks, metrics, version }: HealthRoutesDeps): void {
+export function healthRoutes(app: App, { checks, metrics, applications, version }: HealthRoutesDeps): void {
   app.get(
     '/health',
     {
@@ -71,16 +74,17 @@ export function healthRoutes(app: App, { checks, metrics, version }: HealthRoute
     {
       schema: {
         tags,
-        summary: 'Metrics of the server for Prometheus (log in with an API token)',
+        summary: 'Metrics of the server and of your applications for Prometheus (log in with an API token)',
         response: {
           200: { description: 'Prometheus text format', content: { 'text/plain': { schema: Type.String() } } },
         },
       },
     },
-    async (_request, reply) => {
-      const text = await metrics.registry.metrics()
+    async (request, reply) => {
+      const registry = Registry.merge([metrics.registry, await applications.read(request.principal)])
+      const text = await registry.metrics()
       return reply
-        .type(metrics.registry.contentType)
+        .type(registry.contentType)
         .serializer((payload: string) => payload)
         .send(text)
     },
@@ -89,8 +93,9 @@ export function healthRoutes(app: App, { checks, metrics, version }: HealthRoute
   app.get(
     '/api/metrics/current',
     { schema: { tags, summary: 'The same as JSON', response: { 200: CurrentMetrics } } },
-    async () => {
-      const all = await metrics.registry.getMetricsAsJSON()
+    async request => {
+      const registry = Registry.merge([metrics.registry, await applications.read(request.principal)])
+      const all = await registry.getMetricsAsJSON()
       return {
         metrics: all.map(({ name, help, type, values }) => ({
           name,

@@ -1,6 +1,13 @@
 /** Orders to the ingress, over its control socket. */
 import type { Readable } from 'node:stream'
-import { AppError, type ErrorCode, errorCodes, type RouteCounters, type RouteTable, type StaticSite } from '@coderunner/contract'
+import {
+  AppError,
+  type ErrorCode,
+  errorCodes,
+  type RouteCounters,
+  type RouteTable,
+  type StaticSite,
+} from '@coderunner/contract'
 import { type Dispatcher, Pool } from 'undici'
 
 export interface IngressLink {
@@ -8,7 +15,7 @@ export interface IngressLink {
   putRoutes(table: RouteTable): Promise<void>
   /** False when something was still going on after `timeoutMs` and was cut. */
   drain(instanceId: string, timeoutMs: number): Promise<boolean>
-  counters(): Promise<RouteCounters[]>
+  counters(signal?: AbortSignal): Promise<RouteCounters[]>
   hasSite(siteId: string): Promise<boolean>
   /** `open` gives the content of a blob the ingress lacks. */
   publishSite(siteId: string, site: StaticSite, open: (hash: string) => Readable): Promise<void>
@@ -33,8 +40,9 @@ export class IngressClient implements IngressLink, AsyncDisposable {
     return (answer as { drained?: boolean } | undefined)?.drained === true
   }
 
-  async counters(): Promise<RouteCounters[]> {
-    return ((await this.#order('GET', '/counters')) as { counters: RouteCounters[] }).counters
+  async counters(signal?: AbortSignal): Promise<RouteCounters[]> {
+    return ((await this.#order('GET', '/counters', undefined, 10_000, signal)) as { counters: RouteCounters[] })
+      .counters
   }
 
   async hasSite(siteId: string): Promise<boolean> {
@@ -66,16 +74,23 @@ export class IngressClient implements IngressLink, AsyncDisposable {
     await this.#client.destroy()
   }
 
-  async #order(method: Dispatcher.HttpMethod, path: string, body?: object | Readable, timeoutMs = 10_000): Promise<unknown> {
+  async #order(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    body?: object | Readable,
+    timeoutMs = 10_000,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
     const isStream = body !== undefined && 'pipe' in body
     const answer = await this.#client
       .request({
         method,
         path,
         headers: isStream ? { 'content-type': 'application/octet-stream' } : { 'content-type': 'application/json' },
-        body: isStream ? (body as Readable) : body === undefined ? null : JSON.stringify(body),
+        body: isStream ? body : body === undefined ? null : JSON.stringify(body),
         headersTimeout: timeoutMs,
         bodyTimeout: timeoutMs,
+        signal: signal ?? null,
       })
       .catch((cause: unknown) => {
         throw new AppError('unavailable', 'The ingress does not answer.', { cause })

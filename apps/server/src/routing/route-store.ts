@@ -12,7 +12,11 @@ export function routed(db: Db) {
         .setIsolationLevel('repeatable read')
         .setAccessMode('read only')
         .execute(async tx => [
-          await tx.selectFrom('project').select(['id', 'name', 'port', 'serving_deployment_id']).orderBy('id').execute(),
+          await tx
+            .selectFrom('project')
+            .select(['id', 'name', 'port', 'serving_deployment_id'])
+            .orderBy('id')
+            .execute(),
           await readDeployments(tx),
         ])
       return {

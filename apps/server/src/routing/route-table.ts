@@ -82,16 +82,10 @@ export function targetOf(deployment: RoutedDeployment): RouteTarget {
   if (status === 'STOPPED' || desired === 'stopped') return unavailable('stopped', 'This deployment is stopped.', 30)
   if (siteId !== undefined) return { kind: 'static', siteId }
   if (upstreams.length > 0) return { kind: 'instances', upstreams: [...upstreams] }
-  switch (status) {
-    case 'SLEEPING':
-    // Waking: what is held keeps waiting.
-    case 'PROVISIONING':
-      return { kind: 'sleeping' }
-    case 'RUNNING':
-      return desired === 'sleeping' ? { kind: 'sleeping' } : unavailable('restarting', 'It ended and is being restarted.', 1)
-    default:
-      return unavailable('deploying', 'This deployment is being built.', 3)
-  }
+  // Waking (PROVISIONING): what is held keeps waiting.
+  if (status === 'SLEEPING' || status === 'PROVISIONING' || desired === 'sleeping') return { kind: 'sleeping' }
+  if (status === 'RUNNING') return unavailable('restarting', 'It ended and is being restarted.', 1)
+  return unavailable('deploying', 'This deployment is being built.', 3)
 }
 
 function hostOf(label: string, domain: string | undefined): string | undefined {
