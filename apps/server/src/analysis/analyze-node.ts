@@ -1,111 +1,272 @@
-import type { api } from '@coderunner/contract'
-import semver from 'semver'
-import { nodeScriptOf } from './command-line.ts'
+/** Projects of Node: package.json, workspaces, or a lone server.js. */
+import { AppError, type api } from '@coderunner/contract'
+import type { AnalysisContext, Found } from './analysis-context.ts'
 import type { Findings } from './findings.ts'
-import { installScripts, type PackageJson } from './package-json.ts'
-import type { ProjectFiles } from './project-files.ts'
+import { buildScriptOf, type Framework } from './frameworks.ts'
+import {
+  bareEntries,
+  fileCommand,
+  type NodePart,
+  neededToRun,
+  nodeEntries,
+  type Outcome,
+  outcomeOf,
+  recognise,
+} from './node-start.ts'
+import { chooseNodeVersion } from './node-version.ts'
+import { dependsOn, installScripts, type PackageJson, readPackageJson } from './package-json.ts'
+import { choosePackageManager, type PackageManager } from './package-manager.ts'
+import { installCommand, isBerry, programCommand, quoted, scriptCommand } from './package-manager-commands.ts'
+import { folderFiles } from './project-files.ts'
+import { staticRoot } from './static-root.ts'
+import { buildOrder, readWorkspaces, type Workspaces } from './workspaces.ts'
+import { usesPlugAndPlay } from './yarn-settings.ts'
 
-/** Looked for in this order when package.json names nothing. */
-export const nodeEntries = ['server.js', 'index.js']
+/** For the message when there is none of it. */
+export const nodeLookedFor = ['a start script or "main" in package.json', ...nodeEntries]
 
-export type NodeDetection = Pick<api.Detection, 'nodeVersion' | 'packageManager' | 'install' | 'build' | 'processes'>
+export async function analyzeNode(context: AnalysisContext): Promise<Found | undefined> {
+  const json = await readPackageJson(context.files)
+  return json === undefined ? analyzeBare(context) : analyzePackage(context, json)
+}
 
-/** How a Node project starts: its command, or undefined when there is none. */
-export function nodeStart(files: ProjectFiles, json: PackageJson | undefined, findings: Findings): string | undefined {
-  const script = json?.scripts['start']
-  if (json !== undefined && script !== undefined) return startOfScript(files, json, script, findings)
-  const main = json?.main === undefined ? undefined : resolveMain(files, json.main)
-  if (main !== undefined) {
-    findings.found(`start: node ${main}`, 'package.json has this as its "main" and no start script')
-    return commandOf(main)
+/** Files and no package.json. */
+async function analyzeBare({
+  files,
+  wishes,
+  processes,
+  findings,
+  versions,
+}: AnalysisContext): Promise<Found | undefined> {
+  if (wishes.runtime === 'static') return undefined
+  const entry = bareEntries.find(path => files.has(path))
+  if (wishes.runtime !== 'nodejs') {
+    // An index.js beside an index.html is a script of the page.
+    const page = files.has('index.html') && !files.has('server.js') && !files.has('server.ts')
+    if (entry === undefined || page) return undefined
   }
-  if (json?.main !== undefined)
-    findings.noted(`"main" of package.json is ${json.main}, which is not among the files`)
-  const entry = nodeEntries.find(path => files.has(path))
+  const nodeVersion = await chooseNodeVersion([{ files, json: undefined }], versions, findings)
+  const { build } = wishes
+  const rest = { runtime: 'nodejs', nodeVersion, ...(build === undefined || build === '' ? {} : { build }) } as const
+  if (processes !== undefined) return { ...rest, processes: [...processes] }
   if (entry === undefined) return undefined
-  findings.found(`start: node ${entry}`, `${entry} is there and package.json names nothing else`)
-  return commandOf(entry)
+  const command = fileCommand(entry, undefined, undefined, nodeVersion, findings)
+  findings.found(`start: ${command}`, `${entry} is there, and no package.json`)
+  return { ...rest, processes: [{ type: 'web', command, count: 1 }] }
 }
 
-function startOfScript(files: ProjectFiles, json: PackageJson, script: string, findings: Findings): string {
-  const direct = nodeScriptOf(script)
-  const wrapped = ['prestart', 'poststart'].filter(name => json.scripts[name] !== undefined)
-  if (direct === undefined || wrapped.length > 0) {
-    const why = wrapped.length > 0 ? `there is a ${wrapped[0]} script too` : `the start script is “${script}”`
-    findings.found('start: npm start', why)
-    return 'npm start'
+async function analyzePackage(context: AnalysisContext, root: PackageJson): Promise<Found | undefined> {
+  const { files, wishes, processes, findings, versions } = context
+  const workspaces = await readWorkspaces(files)
+  const folder = wishes.directory ?? (await chosenWorkspace(context, root, workspaces))
+  const json = workspaces?.members.find(member => member.folder === folder)?.json ?? root
+  const part: NodePart = {
+    files: folder === undefined ? files : folderFiles(files, folder),
+    json,
+    isWorkspace: folder !== undefined,
   }
-  findings.found(`start: ${script}`, 'the start script of package.json, run without npm because it is plain')
-  const { file } = direct
-  if (file !== undefined && json.scripts['build'] === undefined && resolveMain(files, file) === undefined)
-    findings.warn(`The start script runs ${file}, which is not among the files, and there is no build script to make it.`)
-  return script.trim()
-}
-
-/** Where Node finds a module path: the file, with an ending, or a folder's index. */
-function resolveMain(files: ProjectFiles, main: string): string | undefined {
-  const path = main.replace(/^(?:\.\/)+/, '').replace(/\/+$/, '')
-  const at = path === '.' || path === '' ? '' : `${path}/`
-  return [path, `${path}.js`, `${path}.cjs`, `${path}.mjs`, `${at}index.js`].find(candidate => files.has(candidate))
-}
-
-function commandOf(file: string): string {
-  return /^[A-Za-z0-9_./@-]+$/.test(file) ? `node ${file}` : `node "${file}"`
-}
-
-export function analyzeNode(
-  files: ProjectFiles,
-  json: PackageJson | undefined,
-  start: string,
-  nodeVersion: string,
-  findings: Findings,
-): NodeDetection {
-  const build = json?.scripts['build'] === undefined ? undefined : 'npm run build'
-  if (build !== undefined) findings.found(`build: ${build}`, 'package.json has a build script')
-  const install = json === undefined ? undefined : installCommand(files, json, build !== undefined, findings)
-  noteVersion(json?.nodeRange, nodeVersion, findings)
-  return {
+  if (wishes.runtime === 'static' && (await recognise(part))?.outcome?.kind !== 'site' && !asksForBuild(context))
+    return undefined
+  const manager = await choosePackageManager(files, root, versions, findings)
+  const own = part.isWorkspace ? [{ files: part.files, json }] : []
+  const nodeVersion = await chooseNodeVersion([...own, { files, json: root }], versions, findings)
+  const pnp = await usesPlugAndPlay(files, manager)
+  const outcome = await knownOutcome(context, part, { ...manager, pnp }, nodeVersion)
+  if (outcome === undefined) return undefined
+  const build = buildCommand(context, { manager, workspaces, folder, root, json, framework: outcome.framework })
+  if (build !== undefined) findings.found(`build: ${build.command}`, build.why)
+  const plans: readonly api.ProcessPlan[] =
+    processes ?? (outcome.kind === 'server' ? [{ type: 'web', command: outcome.command, count: 1 }] : [])
+  const install = installOf({ manager, root, json, workspaces, builds: build !== undefined, plans, findings })
+  const found = {
+    ...(outcome.framework === undefined ? {} : { framework: outcome.framework.name }),
     nodeVersion,
-    ...(install === undefined ? {} : { install, packageManager: 'npm' }),
-    ...(build === undefined ? {} : { build }),
-    processes: [{ type: 'web', command: start, count: 1 }],
+    packageManager: manager.name,
+    ...(manager.version === undefined ? {} : { packageManagerVersion: manager.version }),
+    ...(folder === undefined ? {} : { workspace: folder }),
+    ...(install === undefined ? {} : { install }),
+    ...(build === undefined ? {} : { build: build.command }),
+  }
+  if (outcome.kind === 'server') return { runtime: 'nodejs', ...found, processes: [...plans] }
+  const below = folder === undefined ? '' : `${folder}/`
+  return {
+    runtime: 'static',
+    ...found,
+    processes: [],
+    root: wishes.root ?? (outcome.output === '.' ? (folder ?? '.') : below + outcome.output),
+    indexFallback: wishes.indexFallback ?? outcome.indexFallback,
   }
 }
 
-const foreignLocks = { 'yarn.lock': 'Yarn', 'pnpm-lock.yaml': 'pnpm', 'bun.lock': 'Bun', 'bun.lockb': 'Bun' }
-const npmLocks = ['package-lock.json', 'npm-shrinkwrap.json']
+/** What is known of how it runs comes first. */
+async function knownOutcome(
+  { wishes, processes, findings }: AnalysisContext,
+  part: NodePart,
+  manager: PackageManager & { pnp: boolean },
+  nodeVersion: string,
+): Promise<Outcome | undefined> {
+  if (wishes.runtime === 'static' || (wishes.root !== undefined && processes === undefined)) {
+    const recognised = await recognise(part)
+    const { outcome, framework } = recognised ?? {}
+    const made = outcome?.kind === 'site' ? outcome : { output: wishes.root ?? '.', indexFallback: false }
+    return { kind: 'site', framework, output: made.output, indexFallback: made.indexFallback }
+  }
+  if (processes === undefined) {
+    const outcome = (await outcomeOf(part, manager, nodeVersion, findings)) ?? (await plainSite(part, findings))
+    // A site asked for as an application: its server has to be named.
+    return outcome?.kind === 'site' && wishes.runtime === 'nodejs' ? undefined : outcome
+  }
+  const recognised = await recognise(part)
+  return { kind: 'server', framework: recognised?.framework, command: processes[0]?.command ?? '' }
+}
 
-function installCommand(
-  files: ProjectFiles,
-  json: PackageJson,
-  builds: boolean,
-  findings: Findings,
-): string | undefined {
-  for (const [lock, manager] of Object.entries(foreignLocks))
-    if (files.has(lock)) findings.warn(`${lock} is ${manager}’s; npm installs here and does not read it.`)
-  const other = json.packageManager?.split('@')[0]
-  if (other !== undefined && other !== 'npm')
-    findings.warn(`package.json asks for ${json.packageManager}; npm installs here.`)
+/** Pages that a build script makes or completes, with no framework that would say where. */
+async function plainSite({ files, json }: NodePart, findings: Findings): Promise<Outcome | undefined> {
+  const { build } = json.scripts
+  if (build === undefined) return undefined
+  const named = outputOf(build)
+  const output = named ?? (await staticRoot(files, findings))
+  if (output === undefined) {
+    findings.noted(
+      'package.json has a build script but nothing to start; add a start script, or say with --start how it starts',
+    )
+    return undefined
+  }
+  if (named !== undefined) findings.found(`static site in ${named}/`, `nothing starts, and “${build}” writes there`)
+  return { kind: 'site', framework: undefined, output, indexFallback: false }
+}
+
+/** `--outdir=dist` and the like: the folder. A file that is written into a folder of the sources says nothing. */
+function outputOf(script: string): string | undefined {
+  const pattern = /(?:^|\s)(?:--(?:out-?dir|outDir|dist-dir|dest|destination|output-dir|output))[= ]["']?([\w./-]+)/
+  const folder = pattern.exec(script)?.[1]?.replace(/^\.\/|\/+$/g, '')
+  return folder === undefined || folder === '' || folder === '.' || /\.[a-z]+$/.test(folder) ? undefined : folder
+}
+
+function asksForBuild({ wishes }: AnalysisContext): boolean {
+  return wishes.root !== undefined && wishes.build !== ''
+}
+
+/** In a project of several where the root does not start: the one workspace that does. */
+async function chosenWorkspace(
+  { processes, findings, wishes }: AnalysisContext,
+  root: PackageJson,
+  workspaces: Workspaces | undefined,
+): Promise<string | undefined> {
+  if (workspaces === undefined || processes !== undefined || root.scripts['start'] !== undefined) return undefined
+  if (root.main !== undefined || wishes.root !== undefined) return undefined
+  const applications = workspaces.members.filter(
+    ({ json }) => json.scripts['start'] !== undefined || json.scripts['dev'] !== undefined,
+  )
+  const started = applications.filter(({ json }) => json.scripts['start'] !== undefined)
+  const [only, ...more] = started.length > 0 ? started : applications
+  if (only === undefined) return undefined
+  if (more.length > 0) {
+    const folders = [only, ...more].map(({ folder }) => folder).join(', ')
+    throw new AppError(
+      'nothing_to_run',
+      `The project has several applications: ${folders}. Say which one is deployed: --directory ${only.folder}`,
+    )
+  }
+  findings.found(`workspace ${only.folder}`, 'it is the only one that starts, and the root has no start script')
+  return only.folder
+}
+
+interface BuildInputs {
+  manager: PackageManager
+  workspaces: Workspaces | undefined
+  folder: string | undefined
+  root: PackageJson
+  json: PackageJson
+  framework: Framework | undefined
+}
+
+function buildCommand({ wishes }: AnalysisContext, inputs: BuildInputs): { command: string; why: string } | undefined {
+  const { manager, folder, framework, json } = inputs
+  const inFolder = (command: string) => (folder === undefined ? command : `cd ${quoted(folder)} && ${command}`)
+  if (wishes.build === '') return undefined
+  if (wishes.build !== undefined) return { command: inFolder(wishes.build), why: 'it was asked for' }
+  if (folder !== undefined) return workspaceBuild(inputs, folder)
+  const script = buildScript(json, framework)
+  if (script !== undefined)
+    return { command: scriptCommand(manager, script), why: `package.json has the script ${script}` }
+  if (framework?.build === undefined) return undefined
+  return { command: programCommand(manager, framework.build), why: `that is how ${framework.name} is built` }
+}
+
+/** Heroku's own hook comes instead of `build`. */
+function buildScript(json: PackageJson, framework: Framework | undefined): string | undefined {
+  const named = ['heroku-postbuild', 'build'].find(name => json.scripts[name] !== undefined)
+  if (named !== undefined || framework?.build === undefined) return named
+  const program = framework.build.split(' ')[0] ?? ''
+  const text = buildScriptOf(json, program)
+  return text === undefined ? undefined : Object.keys(json.scripts).find(name => json.scripts[name] === text)
+}
+
+/** A workspace is built after those it needs, by the tool that knows about them where there is one. */
+function workspaceBuild(
+  { manager, workspaces, root, framework }: BuildInputs,
+  folder: string,
+): { command: string; why: string } | undefined {
+  const order = workspaces === undefined ? [] : buildOrder(workspaces, folder)
+  const own = order.at(-1)
+  const name = own?.json.name
+  const script = own === undefined ? undefined : buildScript(own.json, framework)
+  if (name !== undefined && script !== undefined) {
+    if (dependsOn(root, 'turbo'))
+      return {
+        command: programCommand(manager, `turbo run ${script} --filter=${name}`),
+        why: 'Turborepo is a dependency',
+      }
+    if (dependsOn(root, 'nx'))
+      return { command: programCommand(manager, `nx run ${name}:${script}`), why: 'Nx is a dependency' }
+  }
+  const commands = order.flatMap(member => {
+    const wanted = member === own ? script : buildScript(member.json, undefined)
+    return wanted === undefined ? [] : [scriptCommand(manager, wanted, member.folder)]
+  })
+  if (script === undefined && framework?.build !== undefined)
+    commands.push(`cd ${quoted(folder)} && ${programCommand(manager, framework.build)}`)
+  if (commands.length === 0) return undefined
+  const needed = commands.length > 1 ? 'those it needs first' : 'it has a build script'
+  return { command: commands.join(' && '), why: `the workspace ${folder} is built, ${needed}` }
+}
+
+function installOf(inputs: {
+  manager: PackageManager
+  root: PackageJson
+  json: PackageJson
+  workspaces: Workspaces | undefined
+  builds: boolean
+  plans: readonly api.ProcessPlan[]
+  findings: Findings
+}): string | undefined {
+  const { manager, root, json, workspaces, builds, plans, findings } = inputs
+  const needed = neededToRun(json, plans)
+  if (needed !== undefined)
+    findings.found('development dependencies are kept', `${needed}, which runs when it starts, is one of them`)
   // Dev dependencies are there for what runs while building, and are pruned after it.
-  const dev = builds || installScripts.some(name => json.scripts[name] !== undefined)
-  const wanted = json.dependencies + (dev ? json.devDependencies : 0)
-  if (wanted === 0 && !json.hasWorkspaces) {
+  const dev =
+    builds ||
+    needed !== undefined ||
+    workspaces !== undefined ||
+    installScripts.some(name => root.scripts[name] !== undefined)
+  const wanted = Object.keys(root.dependencies).length + (dev ? Object.keys(root.devDependencies).length : 0)
+  // Yarn 2 and later run nothing in a project that it has not installed.
+  if (wanted === 0 && workspaces === undefined && !isBerry(manager)) {
     findings.found('install: nothing', 'package.json has no dependencies that are needed')
     return undefined
   }
-  const lock = npmLocks.find(path => files.has(path))
-  const command = `npm ${lock === undefined ? 'install' : 'ci'}${dev ? '' : ' --omit=dev'}`
-  if (lock === undefined)
-    findings.warn('There is no package-lock.json: versions are chosen anew at each install. Commit one to keep them.')
-  findings.found(`install: ${command}`, lock === undefined ? 'package.json has dependencies' : `${lock} is there`)
+  const command = installCommand(manager, { frozen: manager.lock !== undefined, production: !dev })
+  if (manager.lock === undefined)
+    findings.warn(
+      `There is no ${usualLock[manager.name]}: versions are chosen anew at each install. Commit one to keep them.`,
+    )
+  findings.found(
+    `install: ${command}`,
+    manager.lock === undefined ? 'package.json has dependencies' : `${manager.lock} is there`,
+  )
   return command
 }
 
-function noteVersion(range: string | undefined, version: string, findings: Findings): void {
-  if (range === undefined) return findings.found(`Node ${version}`, 'package.json asks for no version')
-  if (semver.validRange(range) === null)
-    return findings.warn(`“${range}” (engines.node of package.json) is not a version range; Node ${version} is used.`)
-  if (semver.satisfies(version, range)) return findings.found(`Node ${version}`, `engines.node is ${range}`)
-  findings.warn(`package.json asks for Node ${range} (engines.node); Node ${version} is used.`)
-}
-
+const usualLock = { npm: 'package-lock.json', pnpm: 'pnpm-lock.yaml', yarn: 'yarn.lock', bun: 'bun.lock' } as const

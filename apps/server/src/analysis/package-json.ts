@@ -3,59 +3,80 @@ import type { ProjectFiles } from './project-files.ts'
 
 /** The parts of a package.json that decide how a project is built and started; anything of a wrong type counts as absent. */
 export interface PackageJson {
+  name: string | undefined
   main: string | undefined
   scripts: Readonly<Record<string, string>>
-  nodeRange: string | undefined
+  engines: Readonly<Record<string, string>>
+  /** Version of Node that Volta pins. */
+  voltaNode: string | undefined
   packageManager: string | undefined
-  dependencies: number
-  devDependencies: number
-  hasWorkspaces: boolean
+  /** Optional ones included. */
+  dependencies: Readonly<Record<string, string>>
+  devDependencies: Readonly<Record<string, string>>
+  /** Patterns of the folders that are workspaces; undefined when it declares none. */
+  workspaces: readonly string[] | undefined
 }
 
-export async function readPackageJson(files: ProjectFiles): Promise<PackageJson | undefined> {
-  const text = await files.read('package.json')
-  return text === undefined ? undefined : parsePackageJson(text)
+export async function readPackageJson(files: ProjectFiles, path = 'package.json'): Promise<PackageJson | undefined> {
+  const text = await files.read(path)
+  return text === undefined ? undefined : parsePackageJson(text, path)
 }
 
-export function parsePackageJson(text: string): PackageJson {
-  const json = parse(text)
-  const scripts = Object.entries(record(json['scripts'])).filter((entry): entry is [string, string] => {
-    const [, command] = entry
-    return typeof command === 'string' && command.trim() !== ''
-  })
+export function parsePackageJson(text: string, path = 'package.json'): PackageJson {
+  const json = parse(text, path)
   return {
+    name: string(json['name']),
     main: string(json['main']),
-    scripts: Object.fromEntries(scripts),
-    nodeRange: string(record(json['engines'])['node']),
+    scripts: strings(json['scripts']),
+    engines: strings(json['engines']),
+    voltaNode: string(record(json['volta'])['node']),
     packageManager: string(json['packageManager']),
-    dependencies:
-      Object.keys(record(json['dependencies'])).length + Object.keys(record(json['optionalDependencies'])).length,
-    devDependencies: Object.keys(record(json['devDependencies'])).length,
-    hasWorkspaces: json['workspaces'] !== undefined,
+    dependencies: { ...strings(json['dependencies']), ...strings(json['optionalDependencies']) },
+    devDependencies: strings(json['devDependencies']),
+    workspaces: patterns(json['workspaces']),
   }
 }
 
-/** Without the scripts npm runs by itself around an install: the install sees no source they could work on. */
-export function withoutLifecycleScripts(text: string): string {
-  const json = parse(text)
-  const scripts = Object.entries(record(json['scripts'])).filter(([name]) => !installScripts.includes(name))
-  return JSON.stringify({ ...json, scripts: Object.fromEntries(scripts) }, undefined, 2)
+/** Whether it depends on a package, to run or to build. */
+export function dependsOn({ dependencies, devDependencies }: PackageJson, name: string): boolean {
+  return dependencies[name] !== undefined || devDependencies[name] !== undefined
+}
+
+/** `["packages/*"]`, or `{"packages": […]}` as Yarn has it. */
+function patterns(value: unknown): string[] | undefined {
+  const list = Array.isArray(value) ? value : record(value)['packages']
+  return Array.isArray(list) ? list.filter(item => typeof item === 'string') : undefined
+}
+
+function strings(value: unknown): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(record(value)).filter((entry): entry is [string, string] => string(entry[1]) !== undefined),
+  )
+}
+
+/**
+ * Without scripts: the install sees no source they could work on, and what starts or builds the project changes nothing of
+ * what is installed.
+ */
+export function withoutScripts(text: string, path = 'package.json'): string {
+  const { scripts: _, ...json } = parse(text, path)
+  return JSON.stringify(json, undefined, 2)
 }
 
 /** What `npm install` runs of the project itself, in this order. */
 export const installScripts = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare']
 
-function parse(text: string): Record<string, unknown> {
+function parse(text: string, path: string): Record<string, unknown> {
   let json: unknown
   try {
     json = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch (error) {
-    throw new AppError('build_failed', `package.json is not valid JSON: ${positioned(text, (error as Error).message)}`, {
+    throw new AppError('build_failed', `${path} is not valid JSON: ${positioned(text, (error as Error).message)}`, {
       cause: error,
     })
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new AppError('build_failed', 'package.json is not an object: it has to begin with { and end with }.')
+    throw new AppError('build_failed', `${path} is not an object: it has to begin with { and end with }.`)
   return json as Record<string, unknown>
 }
 

@@ -1,3 +1,5 @@
+import { AppError } from '@coderunner/contract'
+
 /** What an analyser may look at: the list of paths and, of a few files, their text. */
 export interface ProjectFiles {
   readonly paths: readonly string[]
@@ -20,6 +22,29 @@ export function projectFiles(
       return (await readFile(path))?.toString('utf8').replace(/^\uFEFF/, '')
     },
   }
+}
+
+/** The same files as a folder's: paths without it, and nothing else of the upload. */
+export function folderFiles(files: ProjectFiles, folder: string): ProjectFiles {
+  const below = `${folder}/`
+  const paths = files.paths.filter(path => path.startsWith(below)).map(path => path.slice(below.length))
+  const all = new Set(paths)
+  return {
+    paths,
+    has: path => all.has(path),
+    read: path => (all.has(path) ? files.read(below + path) : Promise.resolve(undefined)),
+  }
+}
+
+/** The folder's path without `./` and the like, empty for the whole. Throws when there is no such folder. */
+export function existingFolder(files: ProjectFiles, folder: string): string {
+  const parts = folder.split('/').filter(part => part !== '' && part !== '.')
+  const path = parts.join('/')
+  if (path === '') return ''
+  if (!parts.includes('..') && files.paths.some(file => file.startsWith(`${path}/`))) return path
+  const folders = topLevel(files.paths).filter(name => name.endsWith('/'))
+  const there = folders.length === 0 ? 'There are no folders at all.' : `Folders at the top: ${folders.join('  ')}`
+  throw new AppError('build_failed', `There is no folder ${folder} in the upload. ${there}`)
 }
 
 /** Names at the top, folders with a slash, as `ls -p` shows them; at most `max`. */

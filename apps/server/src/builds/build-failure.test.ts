@@ -1,13 +1,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { buildFailure, isLockOutOfSync } from './build-failure.ts'
+import { buildFailure } from './build-failure.ts'
 import { LineSplitter } from './line-splitter.ts'
 
 const cases: [string, string, RegExp][] = [
   ['missing script', 'npm error Missing script: "build"', /no script “build”/],
-  ['unreachable registry', 'npm error code ENOTFOUND\nnpm error syscall getaddrinfo', /registry could not be reached \(ENOTFOUND\)/],
-  ['out of memory', 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory', /out of memory/],
-  ['unknown package', "npm error code E404\nnpm error 404  'expresss@^4.0.0' is not in this registry.", /has no expresss@\^4\.0\.0/],
+  [
+    'unreachable registry',
+    'npm error code ENOTFOUND\nnpm error syscall getaddrinfo',
+    /registry could not be reached \(ENOTFOUND\)/,
+  ],
+  [
+    'out of memory',
+    'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory',
+    /out of memory/,
+  ],
+  [
+    'unknown package',
+    "npm error code E404\nnpm error 404  'expresss@^4.0.0' is not in this registry.",
+    /has no expresss@\^4\.0\.0/,
+  ],
   ['contradiction', 'npm error code ERESOLVE\nnpm error ERESOLVE could not resolve', /contradict/],
   ['missing program', 'sh: 1: vite: not found', /“vite” is not there/],
   ['types', "src/a.ts(1,7): error TS2322: Type 'string' is not assignable", /TypeScript found errors/],
@@ -23,13 +35,13 @@ for (const [what, output, message] of cases)
   })
 
 test('keeps the lines that say something, without colours', () => {
-  const lines = ['\u001b[31mreal\u001b[0m', '', 'npm error A complete log of this run can be found in: x', 'npm notice new']
+  const lines = [
+    '\u001b[31mreal\u001b[0m',
+    '',
+    'npm error A complete log of this run can be found in: x',
+    'npm notice new',
+  ]
   assert.equal(buildFailure({ command: 'x', exitCode: 2, lines }).message, '“x” ended with code 2.\nreal')
-})
-
-test('knows a lock file out of step', () => {
-  assert.ok(isLockOutOfSync(['npm error code EUSAGE', 'npm error `npm ci` can only install packages when your package.json and package-lock.json are in sync.']))
-  assert.ok(!isLockOutOfSync(['npm error code E404']))
 })
 
 test('lines', () => {

@@ -1,5 +1,6 @@
 /** Names what went wrong in a build from its last output: the class of error, what to do, the lines that say so. */
 import { AppError } from '@coderunner/contract'
+import { pythonFailures } from './python-failures.ts'
 
 export interface FailedCommand {
   command: string
@@ -20,6 +21,7 @@ const classes: readonly FailureClass[] = [
     explain: () => 'The build ran out of memory (2048 MB).',
   },
   { pattern: /No space left on device|ENOSPC/, explain: () => 'The build ran out of disk space.' },
+  ...pythonFailures,
   {
     pattern: /[Mm]issing script: "?([\w:.-]+)"?/,
     explain: ([, script]) => `package.json has no script “${script}”: add it, or take out what calls it.`,
@@ -29,7 +31,8 @@ const classes: readonly FailureClass[] = [
     explain: () => 'The dependencies contradict each other (peer dependencies): see below which.',
   },
   {
-    pattern: /npm error (?:code E404|404)[\s\S]*?'?((?:@[\w.-]+\/)?[\w.-]+@[^\s']+)'? (?:is not in this registry|could not be found)/,
+    pattern:
+      /npm error (?:code E404|404)[\s\S]*?'?((?:@[\w.-]+\/)?[\w.-]+@[^\s']+)'? (?:is not in this registry|could not be found)/,
     explain: ([, what]) => `The registry has no ${what}: look for a typing mistake, or for a private package.`,
   },
   {
@@ -58,12 +61,6 @@ const classes: readonly FailureClass[] = [
   { pattern: /\bSyntaxError: (.*)/, explain: ([, what]) => `A file does not parse: ${what}` },
 ]
 
-/** `npm ci` refuses a lock file that does not fit package.json: then `npm install` may do. */
-export function isLockOutOfSync(lines: readonly string[]): boolean {
-  const text = lines.join('\n')
-  return /npm error code EUSAGE/.test(text) && /(in sync|package-lock\.json|npm-shrinkwrap)/.test(text)
-}
-
 export function buildFailure({ command, exitCode, lines, outOfMemory = false }: FailedCommand): AppError {
   const text = lines.join('\n')
   const cause = outOfMemory ? 'The build ran out of memory (2048 MB).' : explanation(text)
@@ -80,13 +77,16 @@ function explanation(text: string): string | undefined {
   return undefined
 }
 
-const chatter = /^\s*$|^npm (?:error|ERR!) A complete log|^npm (?:error|ERR!)\s*\S*\/_logs\/|^npm notice|^npm (?:error|ERR!)\s*$/
+const chatter =
+  /^\s*$|^npm (?:error|ERR!) A complete log|^npm (?:error|ERR!)\s*\S*\/_logs\/|^npm notice|^npm (?:error|ERR!)\s*$/
 
 /** The last lines that say something, bounded for a message. */
 export function meaningfulLines(lines: readonly string[], count: number): string[] {
-  return lines
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: colour sequences begin with one
-    .map(line => line.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '').slice(0, 300))
-    .filter(line => !chatter.test(line))
-    .slice(-count)
+  return (
+    lines
+      // oxlint-disable-next-line no-control-regex -- colour sequences begin with one
+      .map(line => line.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '').slice(0, 300))
+      .filter(line => !chatter.test(line))
+      .slice(-count)
+  )
 }

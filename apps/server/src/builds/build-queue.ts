@@ -1,28 +1,28 @@
 /** Lets so many builds run at a time, in the order they came. */
 export class BuildQueue {
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: { enter: () => void; moved: (position: number) => void }[] = []
   #free: number
 
   constructor(places: number) {
     this.#free = Math.max(1, Math.floor(places))
   }
 
-  get isFull(): boolean {
-    return this.#free === 0
-  }
-
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    await this.#enter(signal)
+  /** `moved` hears of the place in the queue, 1 being the next, whenever it changes; never when nothing is waited for. */
+  async run<T>(signal: AbortSignal, work: () => Promise<T>, moved: (position: number) => void = () => {}): Promise<T> {
+    await this.#enter(signal, moved)
     try {
       return await work()
     } finally {
       const next = this.#waiting.shift()
       if (next === undefined) this.#free++
-      else next()
+      else {
+        next.enter()
+        this.#tellFrom(0)
+      }
     }
   }
 
-  #enter(signal: AbortSignal): Promise<void> {
+  #enter(signal: AbortSignal, moved: (position: number) => void): Promise<void> {
     signal.throwIfAborted()
     if (this.#free > 0) {
       this.#free--
@@ -34,11 +34,18 @@ export class BuildQueue {
         resolve()
       }
       const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(enter), 1)
+        const at = this.#waiting.findIndex(one => one.enter === enter)
+        this.#waiting.splice(at, 1)
+        this.#tellFrom(at)
         reject(signal.reason)
       }
-      this.#waiting.push(enter)
+      this.#waiting.push({ enter, moved })
       signal.addEventListener('abort', leave, { once: true })
+      moved(this.#waiting.length)
     })
+  }
+
+  #tellFrom(at: number): void {
+    for (const [index, { moved }] of this.#waiting.entries()) if (index >= at) moved(index + 1)
   }
 }

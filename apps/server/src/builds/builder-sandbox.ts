@@ -5,6 +5,7 @@
 import { AppError } from '@coderunner/contract'
 import type { Fence, Limits, Sandbox, SandboxProvider } from '@coderunner/runtime'
 import { buildFailure, type FailedCommand } from './build-failure.ts'
+import type { BuildCommand, BuildRecipe } from './build-recipe.ts'
 import { LineSplitter } from './line-splitter.ts'
 
 export interface BuildOutput {
@@ -19,6 +20,7 @@ export interface BuilderTask {
   deploymentId: string
   fence: Fence
   layers: readonly string[]
+  software: BuildRecipe['software']
   env: Readonly<Record<string, string>>
   output: BuildOutput
   /** Time limit and cancellation. */
@@ -43,7 +45,8 @@ export async function withBuilder<T>(task: BuilderTask, work: (builder: Builder)
         id: task.sandboxId,
         group: task.projectId,
         labels: { deployment: task.deploymentId, project: task.projectId, kind: 'builder' },
-        template: 'node',
+        template: 'builder',
+        ...task.software,
         layers: task.layers,
         limits: builderLimits,
         env: task.env,
@@ -71,11 +74,14 @@ export class Builder {
     this.#task = task
   }
 
-  /** The command's last lines and whether it succeeded; its output goes to the log as it comes. */
-  async attempt(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<FailedCommand | undefined> {
+  /** The command's last lines when it failed; its output goes to the log as it comes. */
+  async attempt(command: BuildCommand): Promise<FailedCommand | undefined> {
     const { output, signal } = this.#task
+    const { argv, env = {}, cwd } = command
+    const label = labelOf(command)
+    await output.build('stdout', [`> ${label}${cwd === undefined ? '' : ` (in ${cwd})`}`])
     const lines: string[] = []
-    const process = await this.sandbox.run({ argv, env })
+    const process = await this.sandbox.run({ argv, env, ...(cwd === undefined ? {} : { cwd }) })
     const splitters = { stdout: new LineSplitter(), stderr: new LineSplitter(), pty: new LineSplitter() }
     const take = async (stream: 'stdout' | 'stderr', taken: string[]) => {
       lines.push(...taken)
@@ -90,17 +96,21 @@ export class Builder {
     signal.throwIfAborted()
     if (exit.code === 0) return undefined
     // 137 is what the kernel's memory killer leaves; nobody else sends SIGKILL here while the signal is not aborted.
-    return { command: argv.join(' '), exitCode: exit.code, lines, outOfMemory: exit.code === 137 }
+    return { command: label, exitCode: exit.code, lines, outOfMemory: exit.code === 137 }
   }
 
-  async run(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {
-    const failed = await this.attempt(argv, env)
+  async run(command: BuildCommand): Promise<void> {
+    const failed = await this.attempt(command)
     if (failed !== undefined) throw buildFailure(failed)
   }
 
   async capture(layerId: string): Promise<void> {
     await this.#task.provider.captureLayer(this.sandbox.id, layerId, this.#task.fence)
   }
+}
+
+export function labelOf({ label, argv }: BuildCommand): string {
+  return label ?? argv.join(' ')
 }
 
 /** Aborts with the caller's reason, or after `ms` with an error that says so. */

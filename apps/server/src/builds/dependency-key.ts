@@ -4,38 +4,41 @@
  */
 import { createHash } from 'node:crypto'
 import { isLink, type SourceTree } from '../sources/source-tree.ts'
+import type { BuildRecipe, DependencyRecipe } from './build-recipe.ts'
 
 export interface InstallInputs {
   projectId: string
   tree: SourceTree
-  /** Such as `npm ci --omit=dev`. */
-  command: string
-  nodeVersion: string
-  packageManager: string
+  dependencies: DependencyRecipe
+  software: BuildRecipe['software']
+  /** What lies below: the template of builders. */
   template: string
   architecture: string
-  /** Environment of the install: registry, proxy. */
+  /** Environment of the install: registry, proxy, those of the project's variables that it gets. */
   environment: Readonly<Record<string, string>>
 }
 
-const manifests = new Set(['package.json', '.npmrc'])
-const rootOnly = new Set(['package-lock.json', 'npm-shrinkwrap.json'])
-
-/** The files an install sees: every package.json and .npmrc, the lock and whatever `patches/` holds. */
-export function installFiles(tree: SourceTree): SourceTree {
-  return tree.filter(({ path }) => {
-    const name = path.slice(path.lastIndexOf('/') + 1)
-    return manifests.has(name) || rootOnly.has(path) || path.startsWith('patches/')
-  })
+/** The files of an upload that an install sees. */
+export function installFiles(tree: SourceTree, { files }: Pick<DependencyRecipe, 'files'>): SourceTree {
+  const wanted = new Set(files)
+  return tree.filter(({ path }) => wanted.has(path))
 }
 
 /** A layer id, 20 characters of a-z0-9. */
 export function dependencyLayerId(inputs: InstallInputs): string {
-  const { tree, environment, ...rest } = inputs
-  const files = installFiles(tree)
-    .map(entry => [entry.path, isLink(entry) ? `-> ${entry.link}` : entry.hash])
-    .sort()
-  return layerId(['dependencies', sorted({ ...rest }), sorted(environment), files])
+  const { projectId, tree, dependencies, software, template, architecture, environment } = inputs
+  const { replace = {}, install, key } = dependencies
+  const files = installFiles(tree, dependencies)
+    .map(entry => {
+      const replaced = replace[entry.path]
+      if (replaced !== undefined) return [entry.path, `= ${replaced}`]
+      return [entry.path, isLink(entry) ? `-> ${entry.link}` : entry.hash]
+    })
+    .sort(byFirst)
+  const { nodeVersion = '', packageManager } = software
+  const tools = [nodeVersion, packageManager?.name ?? '', packageManager?.version ?? '', template, architecture]
+  const commands = install.map(({ argv, env = {}, cwd = '' }) => [argv, sorted(env), cwd])
+  return layerId(['dependencies', projectId, tools, commands, key, sorted(environment), files])
 }
 
 /** A layer id made of what the layer is made of. */
@@ -47,5 +50,9 @@ export function layerId(parts: unknown): string {
 }
 
 function sorted(record: Readonly<Record<string, string>>): [string, string][] {
-  return Object.entries(record).sort()
+  return Object.entries(record).sort(byFirst)
+}
+
+function byFirst([a = '']: readonly string[], [b = '']: readonly string[]): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
