@@ -1,35 +1,49 @@
-import type { Extract, Header } from 'tar-stream'
+import type { Extract } from 'tar-stream'
 import { InvalidArchiveError } from './invalid-archive.ts'
-import {
-  isIgnored,
-  isLink,
-  normalPath,
-  pathProblem,
-  type SourceEntry,
-  shown,
-  treeProblem,
-} from './source-tree.ts'
+import { isIgnored, isLink, normalPath, pathProblem, type SourceEntry, shown, treeProblem } from './source-tree.ts'
 
-/** Takes a file's content in and says what it was. */
-export type ContentSink = (content: AsyncIterable<Uint8Array>) => Promise<{ hash: string; size: number }>
+/** Takes contents in. */
+export interface ContentStore {
+  /** Keeps a file's content and says what it was. */
+  add(content: AsyncIterable<Uint8Array>): Promise<{ hash: string; size: number }>
+  /** Keeps something for a while as a file of its own; its path. */
+  spool(content: AsyncIterable<Uint8Array>): Promise<string>
+}
 
-/** Turns tar entries into source entries, each checked as it comes. */
+/** An entry as an archive describes it. */
+export interface FoundEntry {
+  name: string
+  type:
+    | 'file'
+    | 'contiguous-file'
+    | 'directory'
+    | 'symlink'
+    | 'link'
+    | 'fifo'
+    | 'character-device'
+    | 'block-device'
+    | (string & {})
+  mode: number
+  linkname?: string
+}
+
+/** Turns entries of an archive into source entries, each checked as it comes. */
 export class EntryReader {
-  readonly #sink: ContentSink
+  readonly #store: Pick<ContentStore, 'add'>
   readonly #maxEntries: number
   readonly #entries = new Map<string, SourceEntry>()
   #count = 0
 
-  constructor(sink: ContentSink, maxEntries: number) {
-    this.#sink = sink
+  constructor(store: Pick<ContentStore, 'add'>, maxEntries: number) {
+    this.#store = store
     this.#maxEntries = maxEntries
   }
 
-  async readAll(tar: Extract): Promise<void> {
+  async readTar(tar: Extract): Promise<void> {
     for await (const entry of tar) {
-      if (++this.#count > this.#maxEntries)
-        throw new InvalidArchiveError(`The archive has more than ${this.#maxEntries} entries.`)
-      await this.#read(entry.header, entry as unknown as AsyncIterable<Uint8Array>)
+      const { name, type, mode, linkname } = entry.header
+      const found = { name, type: type ?? 'file', mode: mode ?? 0, ...(linkname != null && { linkname }) }
+      await this.read(found, entry as unknown as AsyncIterable<Uint8Array>)
       // Content that nobody wanted has to flow for the next entry to come.
       entry.resume()
     }
@@ -43,7 +57,10 @@ export class EntryReader {
     return tree
   }
 
-  async #read(header: Header, content: AsyncIterable<Uint8Array>): Promise<void> {
+  /** `content` is read for files only. */
+  async read(header: FoundEntry, content: AsyncIterable<Uint8Array>): Promise<void> {
+    if (++this.#count > this.#maxEntries)
+      throw new InvalidArchiveError(`The archive has more than ${this.#maxEntries} entries.`)
     const path = normalPath(header.name)
     if (path === '' && header.type === 'directory') return
     const problem = pathProblem(path)
@@ -54,11 +71,11 @@ export class EntryReader {
     this.#entries.set(path, entry)
   }
 
-  async #entry(path: string, header: Header, content: AsyncIterable<Uint8Array>): Promise<SourceEntry> {
+  async #entry(path: string, header: FoundEntry, content: AsyncIterable<Uint8Array>): Promise<SourceEntry> {
     switch (header.type) {
       case 'file':
       case 'contiguous-file':
-        return { path, ...(await this.#sink(content)), executable: (header.mode & 0o100) !== 0 }
+        return { path, ...(await this.#store.add(content)), executable: (header.mode & 0o100) !== 0 }
       case 'symlink':
         return { path, link: this.#target(path, header) }
       case 'link':
@@ -67,21 +84,22 @@ export class EntryReader {
       case 'character-device':
       case 'block-device':
         throw refused(path, `is a ${header.type.replace('-', ' ')}; only files, folders and links within are taken`)
+      case 'directory':
       default:
-        throw refused(path, `is of an unknown kind`)
+        throw refused(path, 'is of an unknown kind')
     }
   }
 
-  #target(path: string, header: Header): string {
-    const target = String(header.linkname ?? '')
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  #target(path: string, header: FoundEntry): string {
+    const target = header.linkname ?? ''
+    // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
     if (target === '' || target.length > 1024 || /[\u0000-\u001f\u007f\uFFFD]/.test(target))
       throw refused(path, 'is a link with an unusable target')
     return target
   }
 
-  #sameFile(path: string, header: Header): SourceEntry {
-    const target = normalPath(String(header.linkname ?? ''))
+  #sameFile(path: string, header: FoundEntry): SourceEntry {
+    const target = normalPath(header.linkname ?? '')
     const found = this.#entries.get(target)
     if (found === undefined || isLink(found))
       throw refused(path, `is a hard link to ${shown(target) || 'nothing'}, which is no file before it in the archive`)

@@ -8,7 +8,8 @@ import { buffer } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { type Header, pack } from 'tar-stream'
-import { archiveLimits, readArchive } from './archive-reader.ts'
+import { archiveLimits } from './archive-limits.ts'
+import { readArchive } from './archive-reader.ts'
 import type { SourceEntry } from './source-tree.ts'
 import { StagedUpload } from './staged-upload.ts'
 
@@ -19,7 +20,7 @@ type Entry = Partial<Header> & { name: string; content?: string }
 
 async function tarOf(...entries: Entry[]): Promise<Buffer> {
   const tar = pack()
-  const whole = buffer(tar as unknown as AsyncIterable<Buffer>)
+  const whole = buffer(tar)
   for (const { content, ...headers } of entries) tar.entry(headers, content ?? '')
   tar.finalize()
   return whole
@@ -33,7 +34,7 @@ async function read(archive: Buffer, limits = archiveLimits): Promise<SourceEntr
   const pieces = function* () {
     for (let at = 0; at < archive.byteLength; at += 10_007) yield archive.subarray(at, at + 10_007)
   }
-  return await readArchive(Readable.from(pieces(), { objectMode: false }), content => upload.add(content), limits)
+  return await readArchive(Readable.from(pieces(), { objectMode: false }), upload, limits)
 }
 
 const paths = (tree: SourceEntry[]) => tree.map(entry => entry.path)
@@ -52,7 +53,10 @@ test('takes what GNU tar makes of a folder, with modes, links and long names', a
   await writeFile(join(folder, 'run.sh'), 'x', { mode: 0o755 })
   await symlink('run.sh', join(folder, 'link'))
   for (const format of ['gnu', 'pax', 'ustar']) {
-    const { stdout } = spawnSync('tar', ['cz', `--format=${format}`, '--sort=name', '.'], { cwd: folder, maxBuffer: 1e7 })
+    const { stdout } = spawnSync('tar', ['cz', `--format=${format}`, '--sort=name', '.'], {
+      cwd: folder,
+      maxBuffer: 1e7,
+    })
     const tree = await read(stdout)
     assert.deepEqual(paths(tree), [`${long}/文件.js`, 'link', 'run.sh'])
     assert.deepEqual(tree[1], { path: 'link', link: 'run.sh' })
@@ -64,7 +68,7 @@ test('contents arrive whole, small and large, with their hash', async () => {
   await using upload = await StagedUpload.create(directory)
   const large = 'y'.repeat(3_000_001)
   const archive = await tarOf(file('small', 'abc'), file('large', large), file('empty', ''))
-  const tree = await readArchive(Readable.from([archive]), content => upload.add(content))
+  const tree = await readArchive(Readable.from([archive]), upload)
   assert.deepEqual(
     tree.map(entry => 'size' in entry && entry.size),
     [3, 3_000_001, 0],
@@ -135,13 +139,14 @@ const refusals: [string, () => Promise<Buffer>, RegExp][] = [
   ['a path twice', () => tarOf(file('a'), file('./a')), /is there twice/],
   ['control characters', () => tarOf(file('a\nb')), /a\\x0ab” holds control characters/],
   ['an escape sequence', () => tarOf(file('a\u001b[31m')), /\\x1b/],
-  ['NUL in a long name', () => tarOf({ ...file('x'), pax: { path: 'a\0b' } } as Entry), /control characters/],
+  ['NUL in a long name', () => tarOf({ ...file('x'), pax: { path: 'a\0b' } }), /control characters/],
   ['names that are not UTF-8', nonUtf8, /not valid UTF-8/],
   ['long paths', () => tarOf(file(`${'d/'.repeat(600)}x`)), /longer than 1024/],
   ['long names', () => tarOf(file('n'.repeat(256))), /longer than 255/],
   ['nothing', async () => Buffer.alloc(0), /empty/],
-  ['a zip', async () => Buffer.from('PK\u0003\u0004rest of a zip'), /zip archive; send tar\.gz/],
-  ['text', async () => Buffer.from('{"files": []}'), /not a tar or tar\.gz/],
+  ['a zip that is none', async () => Buffer.from('PK\u0003\u0004rest of a zip'), /zip archive is cut off/],
+  ['a rar', async () => Buffer.from('Rar!rest'), /rar archive; send zip or tar\.gz/],
+  ['text', async () => Buffer.from('{"files": []}'), /not a zip, tar or tar\.gz/],
   ['gzip of text', async () => gzipSync('hello'), /cut off|damaged/],
   ['a damaged header', async () => Buffer.from(await tarOf(file('a'), file('b'))).fill(1, 1024, 1100), /damaged/],
 ]
@@ -163,7 +168,10 @@ test('refuses whatever is cut off, wherever', async () => {
 
 test('keeps to its limits', async () => {
   const entries = await tarOf(...Array.from({ length: 20 }, (_, n) => file(`f${n}`)))
-  await assert.rejects(read(entries, { ...archiveLimits, entries: 10 }), { code: 'invalid_archive', message: /10 entries/ })
+  await assert.rejects(read(entries, { ...archiveLimits, entries: 10 }), {
+    code: 'invalid_archive',
+    message: /10 entries/,
+  })
   const zeros = gzipSync(Buffer.from(await tarOf(file('zeros', '\0'.repeat(20_000_000)))))
   await assert.rejects(read(zeros), { code: 'invalid_archive', message: /decompression bomb/ })
   await assert.rejects(read(zeros, { ...archiveLimits, unpackedBytes: 1e6 }), { code: 'too_large' })
@@ -177,7 +185,9 @@ test('a broken upload is told as such and leaves nothing staged', async () => {
       this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
     },
   })
-  await assert.rejects(readArchive(body, async () => ({ hash: '', size: 0 })), { code: 'invalid_archive' })
+  await assert.rejects(readArchive(body, { add: async () => ({ hash: '', size: 0 }), spool: async () => '' }), {
+    code: 'invalid_archive',
+  })
   assert.deepEqual(
     (await readdir(directory)).filter(name => name.startsWith('upload-')),
     [],

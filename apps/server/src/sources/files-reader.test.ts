@@ -19,21 +19,30 @@ test('takes contents, known hashes and links', async () => {
     { path: 'node_modules/x', content: '' },
     { path: 'empty', content: '' },
   ])
-  assert.deepEqual(tree.map(entry => entry.path), ['a.js', 'b', 'c', 'empty'])
+  assert.deepEqual(
+    tree.map(entry => entry.path),
+    ['a.js', 'b', 'c', 'empty'],
+  )
   assert.deepEqual(tree[1], { path: 'b', hash, size: 7, executable: true })
 })
 
 test('names the path of a hash the project does not have', async () => {
-  await assert.rejects(read([{ path: 'a', content: '' }, { path: 'lib/b.js', hash: 'd'.repeat(64) }]), {
-    code: 'missing_files',
-    status: 422,
-    details: [
-      {
-        path: '/files/1/hash',
-        message: '“lib/b.js” is given by a hash this project does not have; send its content.',
-      },
-    ],
-  })
+  await assert.rejects(
+    read([
+      { path: 'a', content: '' },
+      { path: 'lib/b.js', hash: 'd'.repeat(64) },
+    ]),
+    {
+      code: 'missing_files',
+      status: 422,
+      details: [
+        {
+          path: '/files/1/hash',
+          message: '“lib/b.js” is given by a hash this project does not have; send its content.',
+        },
+      ],
+    },
+  )
 })
 
 for (const [what, files] of Object.entries({

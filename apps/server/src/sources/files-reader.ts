@@ -1,6 +1,6 @@
 /** The JSON form of an upload: files with their content in base64, or the hash of a content the project has already. */
 import { AppError, type api } from '@coderunner/contract'
-import { archiveLimits } from './archive-reader.ts'
+import { archiveLimits } from './archive-limits.ts'
 import { isIgnored, normalPath, pathProblem, type SourceEntry, shown, treeProblem } from './source-tree.ts'
 import type { StagedUpload } from './staged-upload.ts'
 

@@ -10,7 +10,11 @@ export type OpenBlob = (hash: string) => Readable
  * An uncompressed tar stream of a tree. `replaced` gives some files another content. Modification times are those of the
  * packing: with a constant one, caches that go by time and size would miss changes.
  */
-export function packSource(tree: SourceTree, open: OpenBlob, replaced: ReadonlyMap<string, Buffer> = new Map()): Readable {
+export function packSource(
+  tree: SourceTree,
+  open: OpenBlob,
+  replaced: ReadonlyMap<string, Buffer> = new Map(),
+): Readable {
   return Readable.from(packed(tree, open, replaced), { objectMode: false, highWaterMark: 256 * 1024 })
 }
 
@@ -19,7 +23,7 @@ async function* packed(tree: SourceTree, open: OpenBlob, replaced: ReadonlyMap<s
   // An error is thrown by the iteration below.
   tar.on('error', () => {})
   const ended = new AbortController()
-  const filling = fill(tar, tree, open, replaced, ended.signal).catch((error: Error) => void tar.destroy(error))
+  const filling = fill(tar, tree, open, replaced, ended.signal).catch((error: Error) => tar.destroy(error))
   try {
     yield* tar as unknown as AsyncIterable<Buffer>
   } finally {

@@ -12,7 +12,7 @@ export function sources(db: Db) {
         .selectFrom('source_blob')
         .select(['hash', 'size'])
         .where('project_id', '=', projectId)
-        .where(({ eb, fn, val }) => eb('hash', '=', fn.any(val([...hashes]))))
+        .where(eb => eb('hash', '=', eb.fn.any(eb.val([...hashes]))))
         .execute()
       return new Map(rows.map(row => [row.hash, row.size]))
     },
@@ -54,11 +54,13 @@ export function sources(db: Db) {
         .deleteFrom('source')
         .where('project_id', '=', projectId)
         .where('created_at', '<', unusedSince)
-        .where(({ not, exists, selectFrom }) =>
-          not(exists(selectFrom('deployment').select('id').whereRef('deployment.source_id', '=', 'source.id'))),
+        .where(eb =>
+          eb.not(
+            eb.exists(eb.selectFrom('deployment').select('id').whereRef('deployment.source_id', '=', 'source.id')),
+          ),
         )
-        .where(({ not, exists, selectFrom }) =>
-          not(exists(selectFrom('release').select('id').whereRef('release.source_id', '=', 'source.id'))),
+        .where(eb =>
+          eb.not(eb.exists(eb.selectFrom('release').select('id').whereRef('release.source_id', '=', 'source.id'))),
         )
         .execute()
       const rest = await db.selectFrom('source').select('files').where('project_id', '=', projectId).execute()

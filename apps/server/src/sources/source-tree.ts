@@ -40,7 +40,7 @@ export function pathProblem(path: string): string | undefined {
   if (path.split('/').includes('..')) return 'holds “..”'
   if (Buffer.byteLength(path) > maxPathBytes) return `is longer than ${maxPathBytes} bytes`
   if (path.split('/').some(part => Buffer.byteLength(part) > 255)) return 'has a name longer than 255 bytes'
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(path)) return 'holds control characters'
   if (path.includes('\uFFFD') || !path.isWellFormed()) return 'is not valid UTF-8'
   return undefined
@@ -54,7 +54,7 @@ export function isIgnored(path: string): boolean {
 /** For messages: control characters shown as `\x..`, cut at 200 characters. */
 export function shown(path: string): string {
   const printable = path.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is shown
+    // oxlint-disable-next-line no-control-regex -- control characters are what is shown
     /[\u0000-\u001f\u007f]/g,
     character => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )
@@ -90,6 +90,25 @@ export function resolveInTree(
   }
   const found = entries.get(at.join('/'))
   return found === undefined || isLink(found) ? undefined : found
+}
+
+/**
+ * What lies in a folder of a tree, paths without it. A link that leads out of the folder becomes the file it means, or is
+ * left out where that is none.
+ */
+export function folderTree(tree: SourceTree, folder: string): SourceEntry[] {
+  const entries = new Map(tree.map(entry => [entry.path, entry]))
+  const below = `${folder}/`
+  const inside = new Map(
+    tree.filter(({ path }) => path.startsWith(below)).map(entry => [entry.path.slice(below.length), entry]),
+  )
+  return [...inside].flatMap(([path, entry]): SourceEntry[] => {
+    if (!isLink(entry)) return [{ ...entry, path }]
+    const target = posix.normalize(posix.join(posix.dirname(path), entry.link))
+    if (!target.startsWith('..')) return [{ ...entry, path }]
+    const file = resolveInTree(entries, entry.path)
+    return file === undefined || file === 'outside' ? [] : [{ ...file, path }]
+  })
 }
 
 /** Says what is wrong with a whole list of entries: doubles, files used as folders, links out of the tree. */

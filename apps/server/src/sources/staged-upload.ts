@@ -58,20 +58,30 @@ export class StagedUpload implements AsyncDisposable {
       if (size > wholeBytes) break
     }
     const temporary = join(this.#directory, `t${this.#next++}`)
-    await pipeline(async function* () {
-      yield* head
-      for (;;) {
-        const next = await iterator.next()
-        if (next.done === true) return
-        hash.update(next.value)
-        size += next.value.byteLength
-        yield next.value
-      }
-    }, createWriteStream(temporary, { mode: 0o600 }))
+    await pipeline(
+      async function* () {
+        yield* head
+        for (;;) {
+          const next = await iterator.next()
+          if (next.done === true) return
+          hash.update(next.value)
+          size += next.value.byteLength
+          yield next.value
+        }
+      },
+      createWriteStream(temporary, { mode: 0o600 }),
+    )
     const digest = hash.digest('hex')
     await rename(temporary, this.pathOf(digest))
     this.#hashes.set(digest, size)
     return { hash: digest, size }
+  }
+
+  /** A file of its own, gone with the upload; its path. */
+  async spool(content: AsyncIterable<Uint8Array>): Promise<string> {
+    const path = join(this.#directory, `s${this.#next++}`)
+    await pipeline(content, createWriteStream(path, { mode: 0o600 }))
+    return path
   }
 
   async addBuffer(content: Buffer): Promise<StoredContent> {
