@@ -22,8 +22,14 @@ export interface Config {
   corsOrigins: string[]
   trustedProxies: string[]
   runtime: Runtime
+  /** What becomes of sandboxes without isolation when the server ends; coderunnerd sees to the others. */
+  onExit: OnExit
+  /** Where programs such as npm are, for sandboxes that see the machine's. */
+  searchPath: string
   /** Deployments of a project that are kept besides the serving one. */
   retention: number
+  /** `host[:port]` of servers whose repositories may be fetched by plain http, besides https ones. */
+  gitHttpHosts: string[]
   /** Where builders find packages: the machine's own settings, never a token. */
   builderEnvironment: Record<string, string>
   logLevel: LogLevel
@@ -33,9 +39,11 @@ export interface Config {
 
 const registrationModes = ['open', 'invite', 'closed'] as const
 const runtimes = ['host', 'process'] as const
+const onExits = ['keep', 'stop'] as const
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type RegistrationMode = (typeof registrationModes)[number]
 export type Runtime = (typeof runtimes)[number]
+export type OnExit = (typeof onExits)[number]
 export type LogLevel = (typeof logLevels)[number]
 
 export class ConfigError extends Error {
@@ -79,7 +87,10 @@ const variables = {
   CODERUNNER_CORS_ORIGINS: { parse: (value: string) => list(value).map(origin), fallback: '' },
   CODERUNNER_TRUSTED_PROXIES: { parse: list, fallback: '' },
   CODERUNNER_RUNTIME: { parse: oneOf(runtimes), fallback: 'host' },
+  CODERUNNER_ON_EXIT: { parse: oneOf(onExits), fallback: 'keep' },
+  PATH: { parse: text, fallback: '/usr/local/bin:/usr/bin:/bin' },
   CODERUNNER_BUILD_ENV: { parse: variableMap, fallback: '{}' },
+  CODERUNNER_GIT_HTTP_HOSTS: { parse: list, fallback: '' },
   CODERUNNER_RETENTION: { parse: integer(0, 1000), fallback: '10' },
   CODERUNNER_LOG_LEVEL: { parse: oneOf(logLevels), fallback: 'info' },
   CODERUNNER_READY_FD: { parse: integer(0, 1023) },
@@ -134,7 +145,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     corsOrigins: values.CODERUNNER_CORS_ORIGINS,
     trustedProxies: values.CODERUNNER_TRUSTED_PROXIES,
     runtime: values.CODERUNNER_RUNTIME,
+    onExit: values.CODERUNNER_ON_EXIT,
+    searchPath: values.PATH,
     retention: values.CODERUNNER_RETENTION,
+    gitHttpHosts: values.CODERUNNER_GIT_HTTP_HOSTS,
     builderEnvironment: values.CODERUNNER_BUILD_ENV,
     logLevel: values.CODERUNNER_LOG_LEVEL,
     ...optional('readyFd', values.CODERUNNER_READY_FD),

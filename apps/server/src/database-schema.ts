@@ -66,6 +66,8 @@ export interface Deployment {
   epoch: Generated<number>;
   error_code: string | null;
   error_message: string | null;
+  git_token: Buffer | null;
+  git_token_key_id: string | null;
   id: string;
   lease_expires_at: Timestamp | null;
   lease_holder: string | null;
@@ -78,6 +80,7 @@ export interface Deployment {
   slug: string;
   source_id: string;
   status: string;
+  unfetched: Generated<boolean>;
   updated_at: Generated<Timestamp>;
 }
 
@@ -123,9 +126,11 @@ export interface Operation {
   ended_at: Timestamp | null;
   id: string;
   kind: string;
+  queue_position: number | null;
   started_at: Timestamp | null;
   status: string;
   steps: Generated<JsonColumn>;
+  superseded_by: string | null;
 }
 
 export interface Project {

@@ -30,8 +30,8 @@ test('announces its port, serves, and ends with its supervisor', async () => {
     })
     const log = text(child.stdout as Readable)
     const exit = once(child, 'exit')
-    const { ready, port } = JSON.parse(await text(child.stdio[3] as Readable))
-    assert.equal(ready, true)
+    const { ready, port, setupRequired } = JSON.parse(await text(child.stdio[3] as Readable))
+    assert.deepEqual([ready, setupRequired], [true, true])
     assert.deepEqual(await (await fetch(`http://127.0.0.1:${port}/health`)).json(), { status: 'ok' })
     child.stdin?.end()
     assert.deepEqual(await exit, [0, null])
@@ -44,6 +44,7 @@ test('announces its port, serves, and ends with its supervisor', async () => {
 test('says everything that is wrong with its configuration and ends', async () => {
   const child = spawn(process.execPath, [main], { env: {}, stdio: ['ignore', 'ignore', 'pipe'] })
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
+  assert.doesNotMatch(errors, /\n\s+at /)
   assert.match(
     errors,
     /DATABASE_URL is not set[^]*CODERUNNER_SERVER_DATA is not set|CODERUNNER_SERVER_DATA[^]*DATABASE_URL/,

@@ -36,16 +36,19 @@ export class TestServer implements AsyncDisposable {
   readonly database: Database<DB>
   readonly db: Db
   readonly server: ControlPlane
+  readonly ingress: MemoryIngress
   readonly #tokens: SessionTokens
   readonly #parts: AsyncDisposableStack
 
   private constructor(
     server: ControlPlane,
+    ingress: MemoryIngress,
     database: Database<DB>,
     tokens: SessionTokens,
     parts: AsyncDisposableStack,
   ) {
     this.server = server
+    this.ingress = ingress
     this.url = `http://127.0.0.1:${server.port}`
     this.database = database
     this.db = database.kysely
@@ -67,15 +70,18 @@ export class TestServer implements AsyncDisposable {
       CODERUNNER_LOG_LEVEL: 'silent',
       ...env,
     })
+    const ingress = new MemoryIngress()
+    const provider = parts.use(new MemoryProvider({ programs }))
     const server = parts.use(
       await ControlPlane.start(config, {
         logger: pino({ level: config.logLevel }),
-        provider: new MemoryProvider({ programs }),
-        ingress: new MemoryIngress(),
+        provider,
+        ingress,
       }),
     )
     return new TestServer(
       server,
+      ingress,
       database,
       new SessionTokens(new SecretBox(key).derive('session tokens')),
       parts.move(),

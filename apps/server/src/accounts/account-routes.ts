@@ -1,4 +1,4 @@
-import { api, AppError } from '@coderunner/contract'
+import { AppError, api } from '@coderunner/contract'
 import { Type } from 'typebox'
 import type { App } from '../http/app.ts'
 import type { Principal } from '../http/principal.ts'

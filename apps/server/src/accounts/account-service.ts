@@ -62,6 +62,10 @@ export class AccountService implements AsyncDisposable {
     return service
   }
 
+  anyAccount(): Promise<boolean> {
+    return accounts(this.#database.kysely).anyUser()
+  }
+
   /** Makes an account, the first one an administrator. */
   async register(account: NewAccount): Promise<{ userId: string; administrator: boolean }> {
     const email = account.email.toLowerCase()

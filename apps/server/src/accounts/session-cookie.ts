@@ -1,8 +1,8 @@
+import { sessionCookieNames } from '@coderunner/contract'
 import type { FastifyReply } from 'fastify'
 
-/** `__Host-` binds the cookie to this host and to https; plain http has no such promise to make. */
 export function sessionCookieName(publicUrl: string): string {
-  return isHttps(publicUrl) ? '__Host-coderunner' : 'coderunner'
+  return sessionCookieNames[isHttps(publicUrl) ? 'https' : 'http']
 }
 
 export function setSessionCookie(reply: FastifyReply, publicUrl: string, token: string, expires: Date): void {

@@ -1,19 +1,24 @@
 /** Executors of the steps that make a release. */
+import { createReadStream } from 'node:fs'
+import type { Readable } from 'node:stream'
+import type { api } from '@coderunner/contract'
 import type { SandboxProvider } from '@coderunner/runtime'
 import { analyzeProject } from '../analysis/analyze-project.ts'
 import { projectFiles } from '../analysis/project-files.ts'
-import { type BuilderTask, withTimeLimit } from '../builds/builder-sandbox.ts'
-import type { BuildQueue } from '../builds/build-queue.ts'
-import type { BuildSource, NodeBuild } from '../builds/node-build.ts'
+import type { SoftwareVersions } from '../analysis/software-versions.ts'
+import type { BuildRecipe } from '../builds/build-recipe.ts'
+import type { BuilderTask } from '../builds/builder-sandbox.ts'
+import type { BuildSource, ReleaseBuild } from '../builds/release-build.ts'
 import type { Db } from '../database.ts'
 import { releases } from '../releases/release-store.ts'
 import type { IngressLink } from '../routing/ingress-link.ts'
-import { staticSite } from '../routing/static-site.ts'
+import { siteWithRules, withIndex } from '../routing/static-site.ts'
 import type { BlobStore } from '../sources/blob-store.ts'
+import { sensitiveFiles } from '../sources/sensitive-files.ts'
 import { sources } from '../sources/source-store.ts'
-import { isLink } from '../sources/source-tree.ts'
+import { folderTree, isLink, type SourceTree, shown } from '../sources/source-tree.ts'
+import type { BuilderRooms } from './builder-rooms.ts'
 import { deployments } from './deployment-store.ts'
-import { instances } from './instance-store.ts'
 import type { StepExecutors, StepRun } from './step-executors.ts'
 
 /** Reads the environment of a configuration version. */
@@ -25,13 +30,19 @@ export interface BuildStepsDeps {
   db: Db
   provider: SandboxProvider
   blobs: BlobStore
-  nodeBuild: NodeBuild
-  queue: BuildQueue
+  releaseBuild: ReleaseBuild
+  rooms: BuilderRooms
   ingress: IngressLink
   configuration: EnvironmentSource
-  /** Version of Node that sandboxes have. */
-  nodeVersion: string
-  buildTimeoutMs: number
+  versions: SoftwareVersions
+}
+
+/** Files of a site, wherever they lie. */
+interface SiteFiles {
+  tree: SourceTree
+  root: string
+  read: (hash: string, maxBytes: number) => Promise<Buffer>
+  open: (hash: string) => Readable
 }
 
 const maxReadBytes = 4 * 1024 * 1024
@@ -54,47 +65,57 @@ export class BuildSteps {
 
   /** Whether the dependencies that a source needs are there already. */
   async dependenciesReady(run: Pick<StepRun, 'deployment' | 'found'>): Promise<boolean> {
-    if (run.found.detection === undefined || run.found.detection.runtime !== 'nodejs') return false
-    const layer = this.#deps.nodeBuild.dependencyLayer(await this.#source(run))
-    return layer !== undefined && (await this.#deps.provider.layer(layer)) !== undefined
+    if (run.found.detection?.install === undefined) return false
+    const { releaseBuild, provider } = this.#deps
+    const source = await this.#source(run)
+    const layer = releaseBuild.dependencyLayer(source, await releaseBuild.recipe(source))
+    return layer !== undefined && (await provider.layer(layer)) !== undefined
   }
 
   async #analyze(run: StepRun): Promise<'done'> {
-    const { db, blobs, nodeVersion } = this.#deps
+    const { db, blobs, versions } = this.#deps
     const { tree, projectId } = await sources(db).read(run.deployment.source_id)
     const entries = new Map(tree.map(entry => [entry.path, entry]))
     const files = projectFiles([...entries.keys()], async path => {
       const entry = entries.get(path)
       return entry === undefined || isLink(entry) ? undefined : blobs.read(projectId, entry.hash, maxReadBytes)
     })
-    const detection = await analyzeProject(files, run.deployment.options, nodeVersion)
+    const detection = await analyzeProject(files, run.deployment.options, versions)
     for (const { what, why } of detection.findings) await run.log.system(`Found ${what} (${why}).`)
     for (const warning of detection.warnings) await run.log.system(warning, 'warn')
+    for (const path of await sensitiveFiles(tree, ({ hash }) => blobs.read(projectId, hash, maxReadBytes)))
+      await run.log.system(
+        `${shown(path)} was uploaded and may hold secrets: every process of the application can read it. Leave it out and set variables instead.`,
+        'warn',
+      )
     run.found.detection = detection
     await deployments(db).asHolder(run.lease).update({ processes: detection.processes })
     return 'done'
   }
 
   async #install(run: StepRun): Promise<'done'> {
-    const { nodeBuild } = this.#deps
+    const { releaseBuild } = this.#deps
     const source = await this.#source(run)
-    const layer = nodeBuild.dependencyLayer(source)
+    const recipe = await releaseBuild.recipe(source)
+    const layer = releaseBuild.dependencyLayer(source, recipe)
     if (layer === undefined) return 'done'
     await this.#noteLayer(run, layer, 'dependencies')
-    await this.#inBuilder(run, [], task => nodeBuild.install(source, task, layer))
+    await this.#inBuilder(run, recipe, [], task => releaseBuild.install(source, recipe, task, layer))
     return 'done'
   }
 
   async #build(run: StepRun): Promise<'done' | 'skipped'> {
-    const { nodeBuild, provider, db } = this.#deps
+    const { releaseBuild, provider, db } = this.#deps
     const source = await this.#source(run)
-    const dependencies = nodeBuild.dependencyLayer(source)
+    const recipe = await releaseBuild.recipe(source)
+    const dependencies = releaseBuild.dependencyLayer(source, recipe)
     const below = dependencies === undefined ? [] : [dependencies]
-    const layer = await nodeBuild.buildLayer(source)
     for (const id of below) await this.#noteLayer(run, id, 'dependencies')
+    if (recipe.output !== undefined) return this.#buildSite(run, source, recipe, below)
+    const layer = releaseBuild.buildLayer(source, recipe)
     await this.#noteLayer(run, layer, 'build')
     const present = (await provider.layer(layer)) !== undefined
-    if (!present) await this.#inBuilder(run, below, task => nodeBuild.build(source, task, layer))
+    if (!present) await this.#inBuilder(run, recipe, below, task => releaseBuild.build(source, recipe, task, layer))
     await db.transaction().execute(async tx => {
       const releaseId = await releases(tx).insert({
         projectId: run.deployment.project_id,
@@ -107,14 +128,45 @@ export class BuildSteps {
     return present ? 'skipped' : 'done'
   }
 
-  async #publish(run: StepRun): Promise<'done'> {
-    const { db, ingress, blobs } = this.#deps
-    const { detection, tree } = await this.#source(run)
-    const site = staticSite(tree, detection.root ?? '.')
+  /** The ingress gets the files at once: they are nowhere else. `publish` makes a release of them. */
+  async #buildSite(run: StepRun, source: BuildSource, recipe: BuildRecipe, below: readonly string[]): Promise<'done'> {
+    const { releaseBuild, blobs } = this.#deps
+    await using upload = await blobs.stage()
+    await this.#inBuilder(run, recipe, below, async task => {
+      const tree = await releaseBuild.buildSite(source, recipe, task, upload)
+      run.found.site = await this.#hand(run, source.detection, {
+        tree,
+        root: '.',
+        read: (hash, maxBytes) => upload.read(hash, maxBytes),
+        open: hash => createReadStream(upload.pathOf(hash)),
+      })
+    })
+    return 'done'
+  }
+
+  /** Gives the ingress a site; how many files it has. */
+  async #hand(run: StepRun, { indexFallback = false }: api.Detection, files: SiteFiles): Promise<number> {
+    const { rules, warnings } = await siteWithRules({ ...files, indexFallback })
+    for (const warning of warnings) await run.log.system(warning, 'warn')
+    const site = rules.indexFallback ? { ...rules, files: withIndex(rules.files) } : rules
     // One site a deployment, under its id: published again after a crash it is the same one.
-    const siteId = run.deployment.id
-    await ingress.publishSite(siteId, site, hash => blobs.open(run.deployment.project_id, hash))
+    await this.#deps.ingress.publishSite(run.deployment.id, site, files.open)
     run.signal.throwIfAborted()
+    return site.files.length
+  }
+
+  async #publish(run: StepRun): Promise<'done'> {
+    const { db, blobs } = this.#deps
+    const { detection, tree, projectId } = await this.#source(run)
+    const siteId = run.deployment.id
+    const count =
+      run.found.site ??
+      (await this.#hand(run, detection, {
+        tree,
+        root: detection.root ?? '.',
+        read: (hash, maxBytes) => blobs.read(projectId, hash, maxBytes),
+        open: hash => blobs.open(projectId, hash),
+      }))
     await db.transaction().execute(async tx => {
       const releaseId = await releases(tx).insert({
         projectId: run.deployment.project_id,
@@ -124,7 +176,7 @@ export class BuildSteps {
       })
       await deployments(tx).asHolder(run.lease).update({ releaseId })
     })
-    await run.log.system(`Published ${site.files.length} files.`)
+    await run.log.system(`Published ${count} files.`)
     return 'done'
   }
 
@@ -132,7 +184,8 @@ export class BuildSteps {
     const detection = found.detection ?? deployment.detection
     if (detection === null) throw new Error('A build was planned before the analysis.')
     const { db, configuration } = this.#deps
-    const { tree } = await sources(db).read(deployment.source_id)
+    const upload = await sources(db).read(deployment.source_id)
+    const tree = detection.directory === undefined ? upload.tree : folderTree(upload.tree, detection.directory)
     const env = deployment.config_version_id === null ? {} : await configuration.read(deployment.config_version_id)
     return { projectId: deployment.project_id, deploymentId: deployment.id, tree, detection, env }
   }
@@ -141,27 +194,13 @@ export class BuildSteps {
     return releases(this.#deps.db).noteLayer({ id, projectId: run.deployment.project_id, kind })
   }
 
-  async #inBuilder(run: StepRun, layers: readonly string[], work: (task: BuilderTask) => Promise<void>): Promise<void> {
-    const { queue, provider, nodeBuild, db, buildTimeoutMs } = this.#deps
-    if (queue.isFull) await run.log.system('Waiting for another build to end.')
-    await queue.run(run.signal, async () => {
-      using limited = withTimeLimit(run.signal, buildTimeoutMs)
-      const { id: deploymentId, project_id: projectId } = run.deployment
-      const store = instances(db)
-      const sandboxId = await store.insert({ deploymentId, kind: 'builder', process: 'builder', number: 1 })
-      await work({
-        provider,
-        sandboxId,
-        projectId,
-        deploymentId,
-        fence: run.lease.fence,
-        layers,
-        env: nodeBuild.environment(),
-        output: run.log,
-        signal: limited.signal,
-      })
-        // Whatever came of it, the sandbox is gone.
-        .finally(() => store.update(sandboxId, { status: 'GONE' }))
-    })
+  async #inBuilder(
+    run: StepRun,
+    { software }: BuildRecipe,
+    layers: readonly string[],
+    work: (task: BuilderTask) => Promise<void>,
+  ): Promise<void> {
+    const { rooms, releaseBuild } = this.#deps
+    await rooms.run(run, { layers, software, env: releaseBuild.environment() }, work)
   }
 }

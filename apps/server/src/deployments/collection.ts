@@ -1,8 +1,8 @@
 /** Removes what a destroyed deployment leaves that nothing else uses: its release, layers, site, upload. */
 import { AppError } from '@coderunner/contract'
 import type { SandboxProvider } from '@coderunner/runtime'
-import type { Logger } from 'pino'
 import { sql } from 'kysely'
+import type { Logger } from 'pino'
 import type { Db } from '../database.ts'
 import { releases } from '../releases/release-store.ts'
 import type { IngressLink } from '../routing/ingress-link.ts'

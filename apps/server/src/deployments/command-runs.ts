@@ -1,11 +1,11 @@
 /** One-off commands in a sandbox like an instance's: made for the command, gone with it or with whoever waits for it. */
-import { type api, AppError } from '@coderunner/contract'
+import { AppError, type api } from '@coderunner/contract'
 import type { Fence, Sandbox, SandboxProvider } from '@coderunner/runtime'
 import type { Logger } from 'pino'
 import type { Db } from '../database.ts'
 import type { DeploymentWithProject } from './deployment-store.ts'
 import { instances } from './instance-store.ts'
-import { instanceLimits } from './run-steps.ts'
+import { instanceLimits, softwareOf } from './run-steps.ts'
 
 export interface CommandRunsDeps {
   db: Db
@@ -67,6 +67,7 @@ export class CommandRuns implements AsyncDisposable {
           group: deployment.project_id,
           labels: { deployment: deployment.id, project: deployment.project_id, kind: 'command' },
           template: 'node',
+          ...softwareOf(deployment.detection),
           layers: command.layers,
           limits: instanceLimits,
           env: command.env,
@@ -93,7 +94,9 @@ export class CommandRuns implements AsyncDisposable {
       const message = known ? error.message : 'Something went wrong in CodeRunner itself; its log says more.'
       yield { error: { code: known ? error.code : 'internal', message } }
     } finally {
-      await sandbox?.destroy(fence).catch((error: unknown) => log.warn({ err: error }, 'a command’s sandbox is ended later'))
+      await sandbox
+        ?.destroy(fence)
+        .catch((error: unknown) => log.warn({ err: error }, 'a command’s sandbox is ended later'))
       await store.update(id, { status: 'GONE' })
       this.#running.delete(id)
       done.resolve()

@@ -15,7 +15,9 @@ const firstDelayMs = 500
 /** `crashes`: since the last order of a person, in any order; at least one. */
 export function crashVerdict(crashes: readonly Crash[]): CrashVerdict {
   const newestFirst = crashes.toSorted((a, b) => b.endedAt.getTime() - a.endedAt.getTime())
-  const firstLong = newestFirst.findIndex(({ startedAt, endedAt }) => endedAt.getTime() - startedAt.getTime() >= quickMs)
+  const firstLong = newestFirst.findIndex(
+    ({ startedAt, endedAt }) => endedAt.getTime() - startedAt.getTime() >= quickMs,
+  )
   const quick = firstLong === -1 ? newestFirst.length : firstLong
   if (quick >= crashLimit) return { kind: 'give-up', crashes: quick }
   const last = newestFirst[0]?.endedAt.getTime() ?? 0

@@ -5,14 +5,17 @@ import { AppError, api } from '@coderunner/contract'
 import type { Multipart } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { Value } from 'typebox/value'
-import { archiveLimits, readArchive } from '../sources/archive-reader.ts'
+import { archiveLimits } from '../sources/archive-limits.ts'
+import { readArchive } from '../sources/archive-reader.ts'
 import { type KnownSizes, readFiles } from '../sources/files-reader.ts'
-import type { SourceTree } from '../sources/source-tree.ts'
+import { normalPath, type SourceTree } from '../sources/source-tree.ts'
 import type { StagedUpload } from '../sources/staged-upload.ts'
+import { withoutWrappingFolder } from '../sources/wrapping-folder.ts'
 
 export interface DeployRequest {
   options: api.DeployOptions
-  tree: SourceTree
+  /** Absent where the options name a repository instead. */
+  tree: SourceTree | undefined
 }
 
 /** Checks that the caller may deploy to the project that the options name; its known contents. Called before files are taken in where the form allows it. */
@@ -23,6 +26,8 @@ export const archiveTypes = [
   'application/gzip',
   'application/x-gzip',
   'application/x-tar',
+  'application/zip',
+  'application/x-zip-compressed',
   'application/octet-stream',
   'application/x-www-form-urlencoded',
 ]
@@ -61,38 +66,49 @@ async function readForm(request: FastifyRequest, upload: StagedUpload, admit: Ad
   if (isStream(request.body)) {
     const options = optionsOfQuery(request.query as Record<string, string>)
     await admit(options)
-    return { options, tree: await readArchive(request.body, content => upload.add(content)) }
+    return { options, tree: unwrapped(await readArchive(request.body, upload), options) }
   }
   const { files, ...options } = request.body as DeployFiles
   const known = await admit(checkOptions(options))
-  return { options, tree: await readFiles(files, upload, known) }
+  if ((files === undefined) === (options.git === undefined))
+    throw new AppError('invalid_request', 'Send “files”, or name a repository in “git”: one of the two.')
+  return { options, tree: files === undefined ? undefined : await readFiles(files, upload, known) }
 }
 
-type DeployFiles = api.DeployOptions & { files: api.SourceFile[] }
+type DeployFiles = api.DeployOptions & { files?: api.SourceFile[] }
 
-async function fromMultipart(
-  request: FastifyRequest,
-  upload: StagedUpload,
-  admit: Admission,
-): Promise<DeployRequest> {
+function unwrapped(tree: SourceTree, { directory }: api.DeployOptions): SourceTree {
+  // Whoever names a folder may count on the one around it.
+  const isNamed = directory !== undefined && tree.some(({ path }) => path.startsWith(`${normalPath(directory)}/`))
+  return isNamed ? tree : withoutWrappingFolder(tree)
+}
+
+async function fromMultipart(request: FastifyRequest, upload: StagedUpload, admit: Admission): Promise<DeployRequest> {
   let options: api.DeployOptions | undefined
   let tree: SourceTree | undefined
-  const parts = request.parts({ limits: { files: 1, fields: 4, fieldSize: 1024 * 1024, fileSize: archiveLimits.packedBytes } })
+  const parts = request.parts({
+    limits: { files: 1, fields: 4, fieldSize: 1024 * 1024, fileSize: archiveLimits.packedBytes },
+  })
   for await (const part of parts as AsyncIterable<Multipart>) {
     if (part.type === 'field' && part.fieldname === 'options') {
       options = checkOptions(parseJson(part.value))
       await admit(options)
     } else if (part.type === 'file' && part.fieldname === 'archive') {
-      tree = await readArchive(part.file, content => upload.add(content))
+      tree = await readArchive(part.file, upload)
       if (part.file.truncated) throw new AppError('too_large', 'The archive is too large.')
     } else if (part.type === 'file') {
       part.file.resume()
-      throw new AppError('invalid_request', `There is a file “${part.fieldname.slice(0, 40)}”: send the archive as “archive”.`)
+      throw new AppError(
+        'invalid_request',
+        `There is a file “${part.fieldname.slice(0, 40)}”: send the archive as “archive”.`,
+      )
     }
   }
   if (options === undefined) throw new AppError('invalid_request', 'The form lacks the field “options” (JSON).')
-  if (tree === undefined) throw new AppError('invalid_request', 'The form lacks the file “archive” (tar.gz).')
-  return { options, tree }
+  if (options.git !== undefined)
+    throw new AppError('invalid_request', 'Send an archive, or name a repository: not both.')
+  if (tree === undefined) throw new AppError('invalid_request', 'The form lacks the file “archive” (zip or tar.gz).')
+  return { options, tree: unwrapped(tree, options) }
 }
 
 /** `project`, `runtime`, `port`, `start`, and `env` as a JSON object or, each by itself, `env.NAME`. */

@@ -1,5 +1,5 @@
-import fastifyMultipart from '@fastify/multipart'
 import { AppError, api } from '@coderunner/contract'
+import fastifyMultipart from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Db } from '../database.ts'
@@ -8,11 +8,12 @@ import { answeredBefore } from '../http/idempotency.ts'
 import type { ProjectAccess, ProjectRow } from '../projects/project-access.ts'
 import type { ProjectService } from '../projects/project-service.ts'
 import type { Urls } from '../projects/urls.ts'
+import { gitLocation } from '../sources/git-source.ts'
 import { sources } from '../sources/source-store.ts'
 import { treeHash } from '../sources/source-tree.ts'
 import { archiveTypes, readDeployRequest } from './deploy-request.ts'
-import type { Deployments } from './deployments.ts'
 import { deployments as deploymentStore } from './deployment-store.ts'
+import type { Deployments } from './deployments.ts'
 
 export interface DeployRoutesDeps {
   db: Db
@@ -25,13 +26,16 @@ export interface DeployRoutesDeps {
 /** Of the JSON form; larger uploads send an archive. */
 const jsonBytes = 128 * 1024 * 1024
 const tags = ['deployments']
-const binary = Type.Any({ description: 'A tar or tar.gz archive; the options are in the query' })
+const binary = Type.Any({ description: 'A zip, tar or tar.gz archive; the options are in the query' })
 const content = {
   'application/json': { schema: api.DeployFiles },
   'multipart/form-data': {
-    schema: Type.Any({ description: 'Field `options` (JSON, DeployOptions), then file `archive` (tar.gz)' }),
+    schema: Type.Any({
+      description: 'Field `options` (JSON, DeployOptions), then file `archive` (zip, tar or tar.gz)',
+    }),
   },
   'application/gzip': { schema: binary },
+  'application/zip': { schema: binary },
   'application/octet-stream': { schema: binary },
   'application/x-www-form-urlencoded': { schema: binary },
 }
@@ -45,7 +49,7 @@ export async function deployRoutes(app: App, deps: DeployRoutesDeps): Promise<vo
       scoped.addContentTypeParser(type, (_request, payload, done) => {
         done(null, payload)
       })
-    uploadRoutes(scoped as App, deps)
+    uploadRoutes(scoped, deps)
   })
 
   app.post(
@@ -106,11 +110,22 @@ function uploadRoutes(app: App, deps: DeployRoutesDeps): void {
       const { options, tree } = await readDeployRequest(request, upload, async ({ project }) =>
         knownSizes(await existing(request, project)),
       )
-      if (await answeredBefore(request, reply, `${treeHash(tree)} ${JSON.stringify(options)}`)) return reply
-      const { project: name, env, ...rest } = options
+      if (
+        await answeredBefore(request, reply, `${tree === undefined ? '' : treeHash(tree)} ${JSON.stringify(options)}`)
+      )
+        return reply
+      const { project: name, env, git, ...rest } = options
+      // Checked before anything is stored; the token is kept apart and sealed.
+      const location = git === undefined ? undefined : gitLocation(git, deployments.gitHttpHosts)
       // Made only now: a refused upload leaves no project behind.
       const project = (await existing(request, name)) ?? (await projects.findOrCreate(request.principal, name))
-      const order = { projectId: project.id, userId: request.principal.userId, options: rest, env }
+      const order = {
+        projectId: project.id,
+        userId: request.principal.userId,
+        options: { ...rest, ...(location !== undefined && { git: location }) },
+        env,
+        gitToken: git?.token,
+      }
       const { deploymentId, operationId } = await deployments.deploy(order, tree, upload)
       const row = await deploymentStore(db).find(deploymentId)
       return reply.code(202).send({
@@ -143,6 +158,8 @@ function uploadRoutes(app: App, deps: DeployRoutesDeps): void {
         return knownSizes(project)
       })
       const { project: _name, env: _env, ...rest } = options
+      if (tree === undefined)
+        throw new AppError('not_supported', 'What lies in a repository is known once it was fetched: deploy it.')
       return await deployments.plan(project?.id, rest, tree, upload)
     },
   )

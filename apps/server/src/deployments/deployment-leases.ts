@@ -21,6 +21,11 @@ export interface DeploymentLeasesOptions {
   db: Db
   /** Names this run of the server. */
   holder: string
+  /**
+   * Begins the name of every run of a server on this data directory. Given only where an exclusive lock on the directory
+   * proves that the run before has ended: its leases are then taken over at once instead of waited out.
+   */
+  predecessors?: string
   leaseMs?: number
   renewMs?: number
 }
@@ -46,7 +51,14 @@ export class DeploymentLeases implements AsyncDisposable {
     }, options.renewMs ?? renewMs)
   }
 
-  static start(options: DeploymentLeasesOptions): DeploymentLeases {
+  static async start(options: DeploymentLeasesOptions): Promise<DeploymentLeases> {
+    const { db, predecessors } = options
+    if (predecessors !== undefined)
+      await db
+        .updateTable('deployment')
+        .set({ lease_holder: null, lease_expires_at: null })
+        .where(sql<boolean>`starts_with(lease_holder, ${predecessors})`)
+        .execute()
     return new DeploymentLeases(options)
   }
 
@@ -63,7 +75,7 @@ export class DeploymentLeases implements AsyncDisposable {
         epoch: sql<number>`epoch + 1`,
       })
       .where('id', '=', deploymentId)
-      .where(({ eb, or }) => or([eb('lease_holder', 'is', null), eb('lease_expires_at', '<', sql<Date>`clock_timestamp()`)]))
+      .where(eb => eb.or([eb('lease_holder', 'is', null), eb('lease_expires_at', '<', sql<Date>`clock_timestamp()`)]))
       .returning('epoch')
       .executeTakeFirst()
     if (taken === undefined) return this.#waitFor(deploymentId)
@@ -123,10 +135,10 @@ export class DeploymentLeases implements AsyncDisposable {
   async #waitFor(deploymentId: string): Promise<{ retryInMs: number } | undefined> {
     const row = await this.#db
       .selectFrom('deployment')
-      .select(sql<number>`extract(epoch from lease_expires_at - clock_timestamp()) * 1000`.as('left'))
+      .select(sql<number | null>`(extract(epoch from lease_expires_at - clock_timestamp()) * 1000)::float8`.as('left'))
       .where('id', '=', deploymentId)
       .executeTakeFirst()
-    return row === undefined ? undefined : { retryInMs: Math.max(50, Math.ceil(Number(row.left ?? 0)) + 20) }
+    return row === undefined ? undefined : { retryInMs: Math.max(50, Math.ceil(row.left ?? 0) + 20) }
   }
 
   async #renew(): Promise<void> {

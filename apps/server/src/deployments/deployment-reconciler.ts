@@ -12,7 +12,7 @@ import type { DB } from '../database.ts'
 import type { RoutePublisher } from '../routing/route-publisher.ts'
 import type { Collection } from './collection.ts'
 import type { DeploymentLeases, Lease } from './deployment-leases.ts'
-import { CancelledError, DeploymentRun, type DeploymentRunDeps } from './deployment-run.ts'
+import { CancelledError, DeploymentRun, type DeploymentRunDeps, SupersededError } from './deployment-run.ts'
 import { deployments, LostLeaseError } from './deployment-store.ts'
 import { instances } from './instance-store.ts'
 import { operations } from './operation-store.ts'
@@ -170,7 +170,9 @@ export class DeploymentReconciler implements AsyncDisposable {
         (kind === 'stop' || kind === 'destroy') && id !== current.id && created_at >= current.created_at,
     )
     const isTeardown = current.kind === 'destroy' || current.kind === 'stop'
-    if (current.cancel_requested || (overruled && !isTeardown)) work.cancel?.abort(new CancelledError())
+    if (current.cancel_requested && current.superseded_by !== null)
+      work.cancel?.abort(new SupersededError(current.superseded_by))
+    else if (current.cancel_requested || (overruled && !isTeardown)) work.cancel?.abort(new CancelledError())
   }
 
   #wakeIn(id: string, ms: number): void {
@@ -235,7 +237,8 @@ export class DeploymentReconciler implements AsyncDisposable {
       await collection.forgetDestroyed()
     } catch (error) {
       if (this.#ended.signal.aborted) return
-      if (error instanceof AppError) log.warn({ code: error.code, reason: error.message }, 'the look at everything failed')
+      if (error instanceof AppError)
+        log.warn({ code: error.code, reason: error.message }, 'the look at everything failed')
       else log.error({ err: error }, 'the look at everything failed')
     }
   }

@@ -2,14 +2,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sql } from 'kysely'
-import type { Deployments } from './deployments.ts'
 import { DeploymentLeases } from './deployment-leases.ts'
 import { deployments as deploymentStore, LostLeaseError } from './deployment-store.ts'
+import type { Deployments } from './deployments.ts'
 import { World } from './test-world.ts'
 
 const app = { 'server.js': '//' }
 const built = {
-  'package.json': JSON.stringify({ scripts: { start: 'node server.js', build: 'make' }, dependencies: { express: '5' } }),
+  'package.json': JSON.stringify({
+    scripts: { start: 'node server.js', build: 'make' },
+    dependencies: { express: '5' },
+  }),
   'package-lock.json': '{}',
   'server.js': '//',
 }
@@ -52,7 +55,10 @@ for (const [step, status] of moments)
     assert.equal(await world.until(async () => (await world.fetch()) === 'built' && 'built'), 'built')
     await world.until(async () => (await world.provider.list()).length === 1)
     const alive = (await world.instances(id)).filter(row => row.status !== 'GONE' && row.status !== 'FAILED')
-    assert.deepEqual(alive.map(row => row.status), ['RUNNING'])
+    assert.deepEqual(
+      alive.map(row => row.status),
+      ['RUNNING'],
+    )
   })
 
 test('the server ends in the middle of a restart: one instance serves afterwards', async () => {
@@ -108,14 +114,29 @@ test('a server that is ended in order hands over at once', async () => {
   assert.equal((await world.ended(id)).status, 'SUCCEEDED')
 })
 
+test('the next server on the same data directory does not wait for the leases of a killed one', async () => {
+  await using world = await World.start()
+  const { epoch } = await world.find(await world.running(app))
+  await world.deployments[Symbol.asyncDispose]()
+  const leaseMs = 60_000
+  const killed = await world.startServer({ leaseMs }, 'here')
+  world.deployments = killed
+  const id = await world.running({ ...app, 'answer.txt': 'two' })
+  await killed.abandon()
+  world.deployments = await world.startServer({ leaseMs }, 'here')
+  await world.act(id, 'restart')
+  assert.equal((await world.ended(id)).status, 'SUCCEEDED')
+  assert.ok((await world.find(id)).epoch > epoch)
+})
+
 test('a lease that is lost lets nothing more be written and no order through', async () => {
   await using world = await World.start()
   const id = await world.running(app)
   await world.deployments[Symbol.asyncDispose]()
   const { db } = world.database
   const leaseMs = 60
-  await using slow = DeploymentLeases.start({ db, holder: 'slow', leaseMs, renewMs: 10_000 })
-  await using quick = DeploymentLeases.start({ db, holder: 'quick' })
+  await using slow = await DeploymentLeases.start({ db, holder: 'slow', leaseMs, renewMs: 10_000 })
+  await using quick = await DeploymentLeases.start({ db, holder: 'quick' })
   const first = await slow.acquire(id)
   assert.ok(first !== undefined && 'epoch' in first)
   const refused = await quick.acquire(id)

@@ -53,9 +53,10 @@ async function startApi(options: WorldOptions = {}) {
       ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : (body as FormData) }),
     })
     const text = await answer.text()
-    const json = answer.headers.get('content-type')?.includes('json') && !answer.headers.get('content-type')?.includes('nd')
+    const json =
+      answer.headers.get('content-type')?.includes('json') && !answer.headers.get('content-type')?.includes('nd')
     // oxlint-disable-next-line typescript/no-explicit-any -- tests read whatever is there.
-    return { status: answer.status, headers: answer.headers, body: (json ? JSON.parse(text) : text) as any }
+    return { status: answer.status, headers: answer.headers, body: json ? JSON.parse(text) : text }
   }
   return {
     world,
@@ -110,7 +111,15 @@ test('files, archives and forms are deployed', async () => {
   }
   // The content type curl sends by itself, and a stream of unknown length.
   const raw = await curl('--data-binary', `@${archive.path}`, `${url}/api/deploy?project=shop&env.B=c&port=8080`)
-  const chunked = await curl('-T', archive.path, '-X', 'POST', '-H', 'content-type: application/gzip', `${url}/api/deploy?project=shop`)
+  const chunked = await curl(
+    '-T',
+    archive.path,
+    '-X',
+    'POST',
+    '-H',
+    'content-type: application/gzip',
+    `${url}/api/deploy?project=shop`,
+  )
   const form = await curl('-F', `archive=@${archive.path}`, '-F', 'options={"project":"shop"}', `${url}/api/deploy`)
   for (const { deploymentId: id } of [raw, chunked, form]) {
     assert.match(id, /^[a-z0-9]{20}$/)
@@ -122,7 +131,10 @@ test('files, archives and forms are deployed', async () => {
     [form.deploymentId, chunked.deploymentId, raw.deploymentId],
   )
   const rest = await call('GET', `/api/projects/${projectId}/deployments?cursor=${list.body.nextCursor}`)
-  assert.deepEqual(rest.body.items.map((item: { id: string }) => item.id), [deploymentId])
+  assert.deepEqual(
+    rest.body.items.map((item: { id: string }) => item.id),
+    [deploymentId],
+  )
 })
 
 test('what is refused leaves nothing behind', async () => {
@@ -138,9 +150,17 @@ test('what is refused leaves nothing behind', async () => {
   await refused(400, 'invalid_archive', call('POST', '/api/deploy?project=shop', Buffer.alloc(3_000_000, 'x'), gz))
   await refused(400, 'invalid_request', call('POST', '/api/deploy?project=Not%20good', Buffer.from('x'), gz))
   await refused(400, 'invalid_request', call('POST', '/api/deploy', Buffer.from('x'), gz))
-  await refused(400, 'invalid_request', call('POST', '/api/deploy', { project: 'shop', files: [{ path: '../x', content: '' }] }))
+  await refused(
+    400,
+    'invalid_request',
+    call('POST', '/api/deploy', { project: 'shop', files: [{ path: '../x', content: '' }] }),
+  )
   await refused(400, 'invalid_request', call('POST', '/api/deploy', { project: 'shop' }))
-  await refused(415, 'unsupported_media_type', call('POST', '/api/deploy', Buffer.from('x'), { 'content-type': 'text/html' }))
+  await refused(
+    415,
+    'unsupported_media_type',
+    call('POST', '/api/deploy', Buffer.from('x'), { 'content-type': 'text/html' }),
+  )
   const form = new FormData()
   form.append('options', '{"project":"shop","port":0}')
   assert.match(await refused(400, 'invalid_request', call('POST', '/api/deploy', form)), /\/options\/port/)
@@ -149,9 +169,20 @@ test('what is refused leaves nothing behind', async () => {
   broken.append('options', '{"project":"shop"}')
   await refused(400, 'invalid_archive', call('POST', '/api/deploy', broken))
   const hash = 'a'.repeat(64)
-  const detail = await refused(422, 'missing_files', call('POST', '/api/deploy', { project: 'shop', files: [{ path: 'lib/a', hash }] }))
+  const detail = await refused(
+    422,
+    'missing_files',
+    call('POST', '/api/deploy', { project: 'shop', files: [{ path: 'lib/a', hash }] }),
+  )
   assert.match(detail, /lib\/a/)
-  const { stdout } = await run('curl', ['-sS', '-H', `authorization: Bearer ${world.userId}`, '--data-binary', 'nothing', `${url}/api/deploy?project=shop`])
+  const { stdout } = await run('curl', [
+    '-sS',
+    '-H',
+    `authorization: Bearer ${world.userId}`,
+    '--data-binary',
+    'nothing',
+    `${url}/api/deploy?project=shop`,
+  ])
   assert.equal(JSON.parse(stdout).code, 'invalid_archive')
   assert.deepEqual(await world.database.db.selectFrom('project').selectAll().execute(), [])
   assert.deepEqual(await readdir(join(world.directory, 'staging')), [])
@@ -177,7 +208,9 @@ test('only what is missing is sent, and only of the own project', async () => {
   await world.ended(body.deploymentId)
   const { hash } = await world.database.db.selectFrom('source_blob').select('hash').executeTakeFirstOrThrow()
   const unknown = 'b'.repeat(64)
-  const missing = await call('POST', `/api/projects/${body.projectId}/sources/missing`, { hashes: [hash, unknown, unknown] })
+  const missing = await call('POST', `/api/projects/${body.projectId}/sources/missing`, {
+    hashes: [hash, unknown, unknown],
+  })
   assert.deepEqual(missing.body, { missing: [unknown] })
   const again = await call('POST', '/api/deploy', { project: 'shop', files: [{ path: 'server.js', hash }] })
   assert.equal(again.status, 202)
@@ -194,7 +227,10 @@ test('a plan says what would be done and stores nothing', async () => {
   })
   assert.equal(status, 200)
   assert.equal(body.detection.install, 'npm install')
-  assert.deepEqual(body.steps.map((step: { name: string }) => step.name), ['analyze', 'install', 'build', 'start', 'health', 'promote'])
+  assert.deepEqual(
+    body.steps.map((step: { name: string }) => step.name),
+    ['analyze', 'install', 'build', 'start', 'health', 'promote'],
+  )
   const nothing = await api.call('POST', '/api/deploy/plan', { project: 'shop', files: [{ path: 'x.c', content: '' }] })
   assert.deepEqual([nothing.status, nothing.body.code], [422, 'nothing_to_run'])
   assert.deepEqual(await api.world.database.db.selectFrom('project').selectAll().execute(), [])
@@ -218,7 +254,12 @@ test('actions, access and what is not yours', async () => {
   const stranger = newId()
   await world.database.db.insertInto('user').values({ id: stranger, name: '', email: 's@example.com' }).execute()
   const as = { authorization: `Bearer ${stranger}` }
-  for (const [method, at] of [['GET', path], ['DELETE', path], ['POST', `${path}/start`], ['GET', '/api/deployments?project=shop']] as const) {
+  for (const [method, at] of [
+    ['GET', path],
+    ['DELETE', path],
+    ['POST', `${path}/start`],
+    ['GET', '/api/deployments?project=shop'],
+  ] as const) {
     const answer = await call(method, at, undefined, as)
     assert.deepEqual([answer.status, answer.body.code], [404, 'not_found'], at)
   }
@@ -238,7 +279,10 @@ test('actions, access and what is not yours', async () => {
   await world.ended(body.deploymentId)
   assert.equal((await call('GET', path)).body.status, 'DESTROYED')
   const trail = await world.database.db.selectFrom('audit_event').select('action').orderBy('id').execute()
-  assert.deepEqual(trail.map(row => row.action), ['project:create', 'deployment:create', 'deployment:stop', 'deployment:destroy'])
+  assert.deepEqual(
+    trail.map(row => row.action),
+    ['project:create', 'deployment:create', 'deployment:stop', 'deployment:destroy'],
+  )
 })
 
 test('one-off commands', async () => {
@@ -259,9 +303,15 @@ test('one-off commands', async () => {
   await world.ended(body.deploymentId)
   const path = `/api/deployments/${body.deploymentId}/run`
   const answer = await call('POST', path, { command: ['sh', '-c', 'echo $GREETING; echo bad >&2; exit 3'] })
-  const events = answer.body.trim().split('\n').map((line: string) => JSON.parse(line))
+  const events = answer.body
+    .trim()
+    .split('\n')
+    .map((line: string) => JSON.parse(line))
   const text = (stream: string) =>
-    events.filter((event: { stream?: string }) => event.stream === stream).map((event: { data: string }) => String(Buffer.from(event.data, 'base64'))).join('')
+    events
+      .filter((event: { stream?: string }) => event.stream === stream)
+      .map((event: { data: string }) => String(Buffer.from(event.data, 'base64')))
+      .join('')
   assert.equal(text('stdout'), 'hi\n')
   assert.equal(text('stderr'), 'bad\n')
   assert.deepEqual(events.at(-1), { exitCode: 3 })
@@ -278,5 +328,7 @@ test('one-off commands', async () => {
   assert.equal((await world.provider.list()).length, 2)
   abort.abort()
   await world.until(async () => (await world.provider.list()).length === 1)
-  await world.until(async () => (await world.instances(body.deploymentId)).every(row => row.kind !== 'command' || row.status === 'GONE'))
+  await world.until(async () =>
+    (await world.instances(body.deploymentId)).every(row => row.kind !== 'command' || row.status === 'GONE'),
+  )
 })

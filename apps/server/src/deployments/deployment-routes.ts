@@ -7,7 +7,11 @@ import type { Db } from '../database.ts'
 import type { App } from '../http/app.ts'
 import type { ProjectAccess } from '../projects/project-access.ts'
 import { type DeployRoutesDeps, deployRoutes } from './deploy-routes.ts'
-import { type DeploymentWithProject, DeploymentNotFoundError, deployments as deploymentStore } from './deployment-store.ts'
+import {
+  DeploymentNotFoundError,
+  type DeploymentWithProject,
+  deployments as deploymentStore,
+} from './deployment-store.ts'
 import { deploymentDetail, deploymentSummary } from './deployment-view.ts'
 import { instances } from './instance-store.ts'
 import { operations } from './operation-store.ts'
@@ -75,16 +79,38 @@ export async function deploymentRoutes(app: App, deps: DeployRoutesDeps): Promis
     '/api/deployments/:id',
     {
       config: { permission: 'deployment:read' },
-      schema: { tags, summary: 'One deployment', params: Params, response: { 200: api.Deployment } },
+      schema: {
+        tags,
+        summary: 'One deployment, at once or as soon as it is no longer as it was at revision `since`',
+        params: Params,
+        querystring: api.DeploymentQuery,
+        response: { 200: api.Deployment },
+      },
     },
-    async request => {
-      const row = await find(request, request.params.id, 'deployment:read')
-      return deploymentDetail(
-        row,
-        await operations(db).latest(row.id, shownOperations),
-        await instances(db).ofDeployment(row.id),
-        urls,
-      )
+    async (request, reply) => {
+      const { id } = request.params
+      const { since, waitMs = 0 } = request.query
+      const row = await find(request, id, 'deployment:read')
+      const read = async (deployment: DeploymentWithProject) =>
+        deploymentDetail(
+          deployment,
+          await operations(db).latest(id, shownOperations),
+          await instances(db).ofDeployment(id),
+          urls,
+        )
+      if (since === undefined || waitMs === 0) return read(row)
+      const left = new AbortController()
+      reply.raw.once('close', () => left.abort())
+      const deadline = performance.now() + waitMs
+      for (;;) {
+        const leftMs = deadline - performance.now()
+        using watch = deployments.changes.watch(id, left.signal, Math.max(0, leftMs))
+        const current = await deploymentStore(db).find(id)
+        if (current === undefined) throw new DeploymentNotFoundError(id)
+        const detail = await read(current)
+        if (detail.revision !== since || leftMs <= 0 || left.signal.aborted) return detail
+        await watch.changed
+      }
     },
   )
 

@@ -36,10 +36,20 @@ export interface DeploymentRunDeps {
   logOf(deployment: { id: string; project_id: string }): DeploymentLog
 }
 
-/** The work was ended by an order of a person. */
+/** The work was ended by an order of a person, or by what a person ordered later. */
 export class CancelledError extends AppError {
-  constructor() {
-    super('cancelled', 'The operation was cancelled.')
+  constructor(code: 'cancelled' | 'superseded' = 'cancelled', message = 'The operation was cancelled.') {
+    super(code, message)
+  }
+}
+
+/** It waited for its turn, and a newer deployment of the project came. */
+export class SupersededError extends CancelledError {
+  constructor(newerDeploymentId: string) {
+    super(
+      'superseded',
+      `A newer deployment of the project (${newerDeploymentId}) came while this one waited for its turn: nothing was built of it.`,
+    )
   }
 }
 
@@ -48,10 +58,12 @@ const maxUnavailable = 10
 const teardown: ReadonlySet<string> = new Set(['drain', 'stop', 'discard', 'collect'])
 /** What a deployment shows while a step that brings it up is under way. */
 const statusDuring: Partial<Record<Step['name'], DeploymentStatus>> = {
+  fetch: 'BUILDING',
   analyze: 'BUILDING',
   install: 'BUILDING',
   build: 'BUILDING',
   publish: 'BUILDING',
+  release: 'PROVISIONING',
   start: 'PROVISIONING',
   health: 'PROVISIONING',
   promote: 'PROVISIONING',
@@ -88,16 +100,20 @@ export class DeploymentRun {
       await this.#untilDone(operation, playbook, record, signal)
       playbook.close()
       await this.#settle()
+      // Whoever sees the end finds the ingress serving by it.
+      await this.#deps.routes.changed()
       await record('SUCCEEDED')
     } catch (error) {
-      if (this.#lease.signal.aborted || error instanceof LostLeaseError) throw new LostLeaseError(this.#lease.deploymentId)
+      if (this.#lease.signal.aborted || error instanceof LostLeaseError)
+        throw new LostLeaseError(this.#lease.deploymentId)
       const failure = cancelled.aborted ? (cancelled.reason as AppError) : asAppError(error)
-      if (failure.code === 'internal') log.error({ err: error, deployment: this.#lease.deploymentId }, 'an operation failed')
+      if (failure.code === 'internal')
+        log.error({ err: error, deployment: this.#lease.deploymentId }, 'an operation failed')
       await this.#giveUp(failure)
+      await this.#deps.routes.changed()
       playbook.close()
       await record(failure instanceof CancelledError ? 'CANCELLED' : 'FAILED')
     }
-    await this.#deps.routes.changed()
   }
 
   /** Keeps a deployment as it shall be. When to look again, where that is known. */
@@ -125,7 +141,8 @@ export class DeploymentRun {
         return {}
       }
       if (verdict !== undefined && verdict.at.getTime() > Date.now()) return { againAt: verdict.at }
-      if (verdict !== undefined) await run.log.system(`Starting it again after ${verdict.crashes} quick crashes.`, 'warn')
+      if (verdict !== undefined)
+        await run.log.system(`Starting it again after ${verdict.crashes} quick crashes.`, 'warn')
     }
     try {
       for (const step of plan) await this.#execute({ ...run, deployment: await this.#deployment() }, step)
@@ -157,7 +174,9 @@ export class DeploymentRun {
         promote: deployment.promote_when_healthy,
         ...(operation.kind === 'restart' ? { replaceBefore: operation.created_at } : {}),
       }
-      const plan = planDeployment(desired, await this.#observe(deployment))
+      const released = playbook.steps.some(({ name, status }) => name === 'release' && status === 'SUCCEEDED')
+      const releasePending = operation.kind === 'deploy' && !released
+      const plan = planDeployment(desired, { ...(await this.#observe(deployment)), releasePending })
       // What remains after a destroy is nothing, and that cannot be observed: `collect` has been run once.
       if (plan.length === 0) return
       playbook.plan(plan)
@@ -211,7 +230,8 @@ export class DeploymentRun {
       // Without the lease nothing is waited for: whatever it still does, the host refuses by its epoch.
       return await Promise.race([executed, aborted(signal)])
     } catch (error) {
-      if (signal.aborted || (error instanceof AppError && error.code === 'stale_epoch')) throw new LostLeaseError(this.#lease.deploymentId)
+      if (signal.aborted || (error instanceof AppError && error.code === 'stale_epoch'))
+        throw new LostLeaseError(this.#lease.deploymentId)
       throw error
     }
   }
@@ -231,20 +251,23 @@ export class DeploymentRun {
   }
 
   async #observe(deployment: DeploymentWithProject): Promise<Observed> {
-    const { db, provider, output, runSteps, buildSteps, logOf } = this.#deps
+    const { db, provider, output, runSteps, buildSteps } = this.#deps
     const sandboxes = await provider.list()
     const rows = await instances(db).ofDeployment(deployment.id)
     const observed = observedInstances(deployment.id, rows, sandboxes)
     for (const row of rows) {
-      const live = row.kind === 'instance' && row.status !== 'GONE' && row.status !== 'FAILED' && row.status !== 'CREATING'
+      const live =
+        row.kind === 'instance' && row.status !== 'GONE' && row.status !== 'FAILED' && row.status !== 'CREATING'
       if (!live || output.isFollowed(row.id)) continue
       const sandbox = await provider.get(row.id)
-      if (sandbox !== undefined) runSteps.follow({ lease: this.#lease, log: logOf(deployment) }, row, sandbox, true)
+      if (sandbox !== undefined)
+        runSteps.follow({ lease: this.#lease, log: this.#deps.logOf(deployment) }, row, sandbox, true)
     }
     const detection = deployment.detection ?? this.#found.detection
     return {
       detection,
       released: deployment.release_id !== null,
+      unfetched: deployment.unfetched,
       dependenciesReady:
         deployment.release_id === null && (await buildSteps.dependenciesReady({ deployment, found: this.#found })),
       instances: observed,
@@ -283,7 +306,10 @@ export class DeploymentRun {
     }
     if (keeps) return
     const { code, message } = failure
-    await run.log.system(code === 'cancelled' ? 'Cancelled.' : `Failed: ${message}`, code === 'cancelled' ? 'warn' : 'error')
+    await run.log.system(
+      code === 'cancelled' ? 'Cancelled.' : code === 'superseded' ? message : `Failed: ${message}`,
+      failure instanceof CancelledError ? 'warn' : 'error',
+    )
     await deployments(db).asHolder(this.#lease).update({ status: 'FAILED', error: { code, message } })
   }
 

@@ -60,6 +60,8 @@ export interface NewDeployment {
   sourceId: string
   configVersionId: string | undefined
   options: DeploymentOptions
+  /** The source is still to be fetched; the one above is empty. */
+  unfetched?: boolean
   createdBy: string
 }
 
@@ -88,6 +90,7 @@ export function deployments(db: Db) {
             options: JSON.stringify(deployment.options),
             status: 'PENDING',
             desired: 'running',
+            unfetched: deployment.unfetched ?? false,
             created_by: deployment.createdBy,
           })
           // The slug is short: another may have it.
@@ -152,6 +155,14 @@ export function deployments(db: Db) {
         .execute()
     },
 
+    async keepGitToken(id: string, { sealed, keyId }: { sealed: Buffer; keyId: string }): Promise<void> {
+      await db
+        .updateTable('deployment')
+        .set({ git_token: sealed, git_token_key_id: keyId })
+        .where('id', '=', id)
+        .execute()
+    },
+
     async statusOf(id: string): Promise<DeploymentStatus | undefined> {
       const row = await db.selectFrom('deployment').select('status').where('id', '=', id).executeTakeFirst()
       return deploymentStatuses.find(status => status === row?.status)
@@ -166,6 +177,31 @@ export function deployments(db: Db) {
         .distinct()
         .where('operation.status', 'in', ['PENDING', 'RUNNING'])
         .where('deployment.status', '<>', 'DESTROYED')
+        .execute()
+      return rows.map(row => row.id)
+    },
+
+    /** Running, serving nobody's URL, with nothing ordered: those that may sleep when nobody visits them. */
+    async awakeWithoutServing(): Promise<string[]> {
+      const rows = await db
+        .selectFrom('deployment')
+        .innerJoin('project', 'project.id', 'deployment.project_id')
+        .select('deployment.id')
+        .where('deployment.status', '=', 'RUNNING')
+        .where('deployment.desired', '=', 'running')
+        .where('deployment.promote_when_healthy', '=', false)
+        .where(sql<boolean>`project.serving_deployment_id is distinct from deployment.id`)
+        .where(eb =>
+          eb.not(
+            eb.exists(
+              eb
+                .selectFrom('operation')
+                .select('operation.id')
+                .whereRef('operation.deployment_id', '=', 'deployment.id')
+                .where('operation.status', 'in', ['PENDING', 'RUNNING']),
+            ),
+          ),
+        )
         .execute()
       return rows.map(row => row.id)
     },
@@ -191,11 +227,13 @@ export function deployments(db: Db) {
           status?: DeploymentStatus
           desired?: Desired['state']
           releaseId?: string
+          /** The repository was fetched: what came of it, and its token is no longer needed. */
+          fetchedSourceId?: string
           processes?: api.ProcessPlan[]
           promote?: boolean
           error?: { code: string; message: string } | null
         }): Promise<void> {
-          const { status, desired, releaseId, processes, promote, error } = change
+          const { status, desired, releaseId, fetchedSourceId, processes, promote, error } = change
           const { numUpdatedRows } = await db
             .updateTable('deployment')
             .set({
@@ -203,9 +241,14 @@ export function deployments(db: Db) {
               ...(status === undefined ? {} : { status }),
               ...(desired === undefined ? {} : { desired }),
               ...(releaseId === undefined ? {} : { release_id: releaseId }),
+              ...(fetchedSourceId === undefined
+                ? {}
+                : { source_id: fetchedSourceId, unfetched: false, git_token: null, git_token_key_id: null }),
               ...(processes === undefined ? {} : { processes: JSON.stringify(processes) }),
               ...(promote === undefined ? {} : { promote_when_healthy: promote }),
-              ...(error === undefined ? {} : { error_code: error?.code ?? null, error_message: error?.message ?? null }),
+              ...(error === undefined
+                ? {}
+                : { error_code: error?.code ?? null, error_message: error?.message ?? null }),
             })
             .where('id', '=', deploymentId)
             .where('lease_holder', '=', holder)

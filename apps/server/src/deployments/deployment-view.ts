@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { api } from '@coderunner/contract'
 import type { Urls } from '../projects/urls.ts'
 import type { DeploymentWithProject, OperationRow } from './deployment-store.ts'
@@ -28,15 +29,22 @@ export function deploymentDetail(
   instances: readonly InstanceRow[],
   urls: Urls,
 ): api.Deployment {
-  return {
+  const detail = {
     ...deploymentSummary(row, urls),
     ...(row.release_id === null ? {} : { releaseId: row.release_id }),
     ...(row.detection === null ? {} : { detection: row.detection }),
+    ...queuePosition(operations[0]),
     processes: row.processes,
     steps: operations[0]?.steps ?? [],
     operations: operations.map(operationView),
     instances: instances.filter(({ kind }) => kind === 'instance').map(instanceView),
   }
+  return { ...detail, revision: createHash('sha256').update(JSON.stringify(detail)).digest('base64url').slice(0, 16) }
+}
+
+function queuePosition(operation: OperationRow | undefined): { queuePosition?: number } {
+  if (operation === undefined || operation.queue_position === null || operation.ended_at !== null) return {}
+  return { queuePosition: operation.queue_position }
 }
 
 function operationView(row: OperationRow): api.Operation {

@@ -33,14 +33,21 @@ test('a folder becomes a live URL', async () => {
   })
   assert.ok(log.includes('run a warning: careful'))
   assert.ok(log.some(line => line.startsWith('system Found start: node server.js')))
-  assert.deepEqual((await world.provider.list()).map(({ labels }) => labels['kind']), ['instance'])
+  assert.deepEqual(
+    (await world.provider.list()).map(({ labels }) => labels['kind']),
+    ['instance'],
+  )
 })
 
 test('dependencies are installed once, builds run every time', async () => {
   await using world = await World.start()
   const first = await world.running(withDependencies)
   assert.equal(await world.fetch(), 'built')
-  assert.deepEqual((await world.steps(first)).slice(0, 3), ['analyze SUCCEEDED', 'install SUCCEEDED', 'build SUCCEEDED'])
+  assert.deepEqual((await world.steps(first)).slice(0, 3), [
+    'analyze SUCCEEDED',
+    'install SUCCEEDED',
+    'build SUCCEEDED',
+  ])
   assert.ok((await world.log(first)).includes('build added 1 package'))
   const second = await world.running({ ...withDependencies, 'other.js': '' })
   assert.deepEqual((await world.steps(second)).slice(0, 3), ['analyze SUCCEEDED', 'install SKIPPED', 'build SUCCEEDED'])
@@ -89,8 +96,18 @@ test('a failed deploy says why, keeps nothing and leaves the serving one alone',
   const serving = await world.running(app)
   const failures: [Record<string, string>, string, RegExp, RegExp][] = [
     [{ 'main.c': '' }, 'analyze', /^nothing_to_run$/, /Looked for/],
-    [{ 'package.json': '{"scripts":{"build":"fail","start":"node server.js"}}', ...app }, 'build', /^build_failed$/, /TS2322/],
-    [{ 'package.json': '{"scripts":{"start":"node crash.js"}}', 'crash.js': '' }, 'health', /^start_failed$/, /code 3[\s\S]*no database/],
+    [
+      { 'package.json': '{"scripts":{"build":"fail","start":"node server.js"}}', ...app },
+      'build',
+      /^build_failed$/,
+      /TS2322/,
+    ],
+    [
+      { 'package.json': '{"scripts":{"start":"node crash.js"}}', 'crash.js': '' },
+      'health',
+      /^start_failed$/,
+      /code 3[\s\S]*no database/,
+    ],
   ]
   for (const [files, step, code, message] of failures) {
     const id = await world.deploy(files)
@@ -124,7 +141,10 @@ test('a static site is published and has no process', async () => {
   const id = await world.running({ 'index.html': '<h1>hi</h1>', '.env': 'SECRET' })
   assert.deepEqual(await world.steps(id), ['analyze SUCCEEDED', 'publish SUCCEEDED', 'promote SUCCEEDED'])
   assert.deepEqual(world.ingress.target('shop.apps.test'), { kind: 'static', siteId: id })
-  assert.deepEqual(world.ingress.sites.get(id)?.files.map(file => file.path), ['/index.html'])
+  assert.deepEqual(
+    world.ingress.sites.get(id)?.files.map(file => file.path),
+    ['/index.html'],
+  )
   assert.deepEqual(await world.provider.list(), [])
   await world.act(id, 'stop')
   await world.ended(id)
@@ -140,19 +160,28 @@ test('a static site is published and has no process', async () => {
 test('stop, start, restart and destroy', async () => {
   await using world = await World.start()
   const id = await world.running(app)
-  await assert.rejects(world.act(id, 'start'), { code: 'action_not_allowed', message: /RUNNING.*Allowed now: stop, restart/ })
+  await assert.rejects(world.act(id, 'start'), {
+    code: 'action_not_allowed',
+    message: /RUNNING.*Allowed now: stop, restart/,
+  })
   const [before] = await world.provider.list()
 
   await world.act(id, 'restart')
   const restarted = await world.ended(id)
-  assert.deepEqual(restarted.steps.map(step => step.name), ['start', 'health', 'drain', 'stop'])
+  assert.deepEqual(
+    restarted.steps.map(step => step.name),
+    ['start', 'health', 'drain', 'stop'],
+  )
   const [after, ...rest] = await world.provider.list()
   assert.notEqual(after?.id, before?.id)
   assert.deepEqual(rest, [])
   assert.equal(await world.fetch(), 'hello')
 
   await world.act(id, 'stop')
-  assert.deepEqual((await world.ended(id)).steps.map(step => step.name), ['drain', 'stop'])
+  assert.deepEqual(
+    (await world.ended(id)).steps.map(step => step.name),
+    ['drain', 'stop'],
+  )
   assert.equal((await world.find(id)).status, 'STOPPED')
   assert.deepEqual(await world.provider.list(), [])
   assert.equal(await world.fetch(), 'unavailable')
@@ -178,12 +207,40 @@ test('a sleeping deployment wakes on a request and serves on', async () => {
   const kinds = new Set<string | undefined>()
   const before = world.ingress.tables.length
   await world.ended(old)
-  for (const { routes } of world.ingress.tables.slice(before)) kinds.add(routes.find(({ hosts }) => hosts.includes(host))?.target.kind)
-  assert.deepEqual([...kinds].filter(kind => kind !== 'sleeping'), ['instances'])
+  for (const { routes } of world.ingress.tables.slice(before))
+    kinds.add(routes.find(({ hosts }) => hosts.includes(host))?.target.kind)
+  assert.deepEqual(
+    [...kinds].filter(kind => kind !== 'sleeping'),
+    ['instances'],
+  )
   assert.equal(await world.fetch(host), 'old')
   assert.equal(await world.fetch(), 'new')
-  const kindsOfWork = (await world.database.db.selectFrom('operation').select('kind').where('deployment_id', '=', old).execute()).map(row => row.kind)
+  const kindsOfWork = (
+    await world.database.db.selectFrom('operation').select('kind').where('deployment_id', '=', old).execute()
+  ).map(row => row.kind)
   assert.deepEqual(kindsOfWork.toSorted(), ['deploy', 'sleep', 'wake'])
+})
+
+test('one that was woken goes back to sleep when nobody visits it; the serving one stays awake', async () => {
+  await using world = await World.start({ timing: { idleMs: 50 } })
+  const old = await world.running({ ...app, 'answer.txt': 'old' })
+  const serving = await world.running({ ...app, 'answer.txt': 'new' })
+  await world.ended(old)
+  await world.deployments.wake(old)
+  const kindsOfWork = async () =>
+    (
+      await world.database.db
+        .selectFrom('operation')
+        .select('kind')
+        .where('deployment_id', '=', old)
+        .where('status', '=', 'SUCCEEDED')
+        .orderBy('created_at')
+        .execute()
+    ).map(row => row.kind)
+  await world.until(async () => (await kindsOfWork()).length === 4)
+  assert.deepEqual(await kindsOfWork(), ['deploy', 'sleep', 'wake', 'sleep'])
+  assert.equal((await world.find(old)).status, 'SLEEPING')
+  assert.equal((await world.find(serving)).status, 'RUNNING')
 })
 
 test('rolling back is promoting an older one', async () => {
@@ -192,7 +249,10 @@ test('rolling back is promoting an older one', async () => {
   const latest = await world.running({ ...app, 'answer.txt': 'new' })
   await world.ended(old)
   await world.act(old, 'promote')
-  assert.deepEqual((await world.ended(old)).steps.map(step => step.name), ['start', 'health', 'promote'])
+  assert.deepEqual(
+    (await world.ended(old)).steps.map(step => step.name),
+    ['start', 'health', 'promote'],
+  )
   assert.equal(await world.fetch(), 'old')
   await world.ended(latest)
   assert.equal((await world.find(latest)).status, 'SLEEPING')

@@ -5,19 +5,21 @@ import {
   actionAllowedFrom,
   type api,
   type DeploymentAction,
-  deploymentActions,
   type DeploymentStatus,
+  deploymentActions,
   newId,
   type OperationKind,
 } from '@coderunner/contract'
 import type { Database } from '@coderunner/database'
 import type { SandboxProvider } from '@coderunner/runtime'
 import type { Logger } from 'pino'
-import { audit } from '../audit/audit-log.ts'
 import { analyzeProject } from '../analysis/analyze-project.ts'
 import { projectFiles } from '../analysis/project-files.ts'
+import { presentSoftware } from '../analysis/published-software.ts'
+import type { SoftwareVersions } from '../analysis/software-versions.ts'
+import { audit } from '../audit/audit-log.ts'
 import { BuildQueue } from '../builds/build-queue.ts'
-import { NodeBuild } from '../builds/node-build.ts'
+import { ReleaseBuild } from '../builds/release-build.ts'
 import type { DB, Db } from '../database.ts'
 import type { IngressLink } from '../routing/ingress-link.ts'
 import { RoutePublisher } from '../routing/route-publisher.ts'
@@ -26,16 +28,21 @@ import { sources } from '../sources/source-store.ts'
 import { isLink, type SourceTree } from '../sources/source-tree.ts'
 import type { StagedUpload } from '../sources/staged-upload.ts'
 import { BuildSteps } from './build-steps.ts'
+import { BuilderRooms } from './builder-rooms.ts'
 import { Collection } from './collection.ts'
 import { CommandRuns } from './command-runs.ts'
+import { DeploymentChanges } from './deployment-changes.ts'
 import { DeploymentLeases } from './deployment-leases.ts'
 import { DeploymentLog, type LogSink } from './deployment-log.ts'
 import { DeploymentReconciler } from './deployment-reconciler.ts'
 import { type DeploymentOptions, deployments } from './deployment-store.ts'
 import { describePlan } from './describe-plan.ts'
+import { FetchStep, type Secrets } from './fetch-step.ts'
+import { IdleSleep } from './idle-sleep.ts'
 import { InstanceOutput } from './instance-output.ts'
 import { operations } from './operation-store.ts'
 import { Promotion } from './promotion.ts'
+import { ReleaseStep } from './release-step.ts'
 import { RunSteps } from './run-steps.ts'
 import { SandboxExits } from './sandbox-exits.ts'
 
@@ -52,6 +59,9 @@ export interface DeploymentsOptions {
   logs: LogSink
   ingress: IngressLink
   configuration: Configuration
+  secrets: Secrets
+  /** Hosts whose repositories may be fetched by plain http. */
+  gitHttpHosts: readonly string[]
   /** The server's own data directory. */
   dataDirectory: string
   /** Domain below which applications live; absent where each project has a port. */
@@ -60,7 +70,13 @@ export interface DeploymentsOptions {
   retention: number
   /** Registry and proxy settings for builders. */
   builderEnvironment: Readonly<Record<string, string>>
+  /** Published versions of Node and package managers; without it there are those that sandboxes have anyway. */
+  versions?: SoftwareVersions
   log: Logger
+  /** Id of the data directory, where a lock on it proves that no other server is alive on it. */
+  serverId?: string | undefined
+  /** At a time; half of the processors when absent. */
+  concurrentBuilds?: number | undefined
   /** For tests: shorter times. */
   timing?: Partial<Timing>
 }
@@ -72,6 +88,8 @@ export interface Timing {
   stopGraceMs: number
   resyncMs: number
   leaseMs: number
+  /** Until a deployment that was woken and serves nobody's URL goes back to sleep. */
+  idleMs: number
 }
 
 const usual: Timing = {
@@ -81,6 +99,7 @@ const usual: Timing = {
   stopGraceMs: 10_000,
   resyncMs: 30_000,
   leaseMs: 15_000,
+  idleMs: 10 * 60_000,
 }
 const maxReadBytes = 4 * 1024 * 1024
 
@@ -95,9 +114,12 @@ export class ActionNotAllowedError extends AppError {
 export class Deployments implements AsyncDisposable {
   readonly blobs: BlobStore
   readonly commands: CommandRuns
+  readonly changes: DeploymentChanges
   readonly #options: DeploymentsOptions
   readonly #db: Db
+  readonly #versions: SoftwareVersions
   readonly #leases: DeploymentLeases
+  readonly #idleSleep: IdleSleep
   readonly #routes: RoutePublisher
   readonly #reconciler: DeploymentReconciler
 
@@ -106,16 +128,21 @@ export class Deployments implements AsyncDisposable {
     parts: {
       blobs: BlobStore
       commands: CommandRuns
+      changes: DeploymentChanges
       leases: DeploymentLeases
+      idleSleep: IdleSleep
       routes: RoutePublisher
       reconciler: DeploymentReconciler
     },
   ) {
     this.#options = options
     this.#db = options.database.kysely
+    this.#versions = options.versions ?? presentSoftware(process.versions.node)
     this.blobs = parts.blobs
     this.commands = parts.commands
+    this.changes = parts.changes
     this.#leases = parts.leases
+    this.#idleSleep = parts.idleSleep
     this.#routes = parts.routes
     this.#reconciler = parts.reconciler
   }
@@ -124,25 +151,47 @@ export class Deployments implements AsyncDisposable {
     const { database, provider, logs, ingress, log } = options
     const db = database.kysely
     const timing = { ...usual, ...options.timing }
+    const versions = options.versions ?? presentSoftware(process.versions.node)
     const blobs = new BlobStore(options.dataDirectory)
     await blobs.prepare()
+    const changes = await DeploymentChanges.start(database)
     const routes = RoutePublisher.start({ db, ingress, domain: options.appsDomain, log })
-    const leases = DeploymentLeases.start({ db, holder: newId(), leaseMs: timing.leaseMs, renewMs: timing.leaseMs / 3 })
+    const leases = await DeploymentLeases.start({
+      db,
+      holder: `${options.serverId ?? ''}:${newId()}`,
+      ...(options.serverId === undefined ? {} : { predecessors: `${options.serverId}:` }),
+      leaseMs: timing.leaseMs,
+      renewMs: timing.leaseMs / 3,
+    })
+    const idleSleep = IdleSleep.start({ db, ingress, log, idleMs: timing.idleMs })
     const configuration = options.configuration(db)
     const exits = new SandboxExits()
     const output = new InstanceOutput({ db, log })
     const runSteps = new RunSteps({ ...timing, db, provider, ingress, routes, output, exits, configuration })
+    const rooms = new BuilderRooms({
+      db,
+      provider,
+      queue: new BuildQueue(options.concurrentBuilds ?? availableParallelism() / 2),
+      timeoutMs: timing.buildTimeoutMs,
+    })
+    const releaseStep = new ReleaseStep({ rooms, environment: deployment => runSteps.environment(deployment) })
+    const fetchStep = new FetchStep({
+      db,
+      blobs,
+      rooms,
+      secrets: options.secrets,
+      environment: options.builderEnvironment,
+      httpHosts: options.gitHttpHosts,
+    })
     const buildSteps = new BuildSteps({
       db,
       provider,
       blobs,
       ingress,
       configuration,
-      queue: new BuildQueue(availableParallelism() / 2),
-      nodeBuild: new NodeBuild({ blobs, environment: options.builderEnvironment, architecture: arch() }),
-      // Sandboxes have the Node that the server itself runs on.
-      nodeVersion: process.versions.node,
-      buildTimeoutMs: timing.buildTimeoutMs,
+      rooms,
+      releaseBuild: new ReleaseBuild({ blobs, environment: options.builderEnvironment, architecture: arch() }),
+      versions,
     })
     const promotion = new Promotion({ db, routes, retention: options.retention })
     const collection = new Collection({ db, provider, ingress, routes, blobs, log })
@@ -166,7 +215,9 @@ export class Deployments implements AsyncDisposable {
         runSteps,
         log,
         executors: {
+          ...fetchStep.executors,
           ...buildSteps.executors,
+          ...releaseStep.executors,
           ...runSteps.executors,
           ...promotion.executors,
           ...collection.executors,
@@ -174,23 +225,46 @@ export class Deployments implements AsyncDisposable {
         logOf: deployment => new DeploymentLog(logs, deployment.project_id, deployment.id),
       },
     })
-    return new Deployments(options, { blobs, commands, leases, routes, reconciler })
+    return new Deployments(options, { blobs, commands, changes, leases, idleSleep, routes, reconciler })
   }
 
-  /** Stores an upload and orders its deployment. */
+  get gitHttpHosts(): readonly string[] {
+    return this.#options.gitHttpHosts
+  }
+
+  /** Stores an upload and orders its deployment; without a tree the repository of the options is fetched for it. */
   async deploy(
-    order: { projectId: string; userId: string; options: DeploymentOptions; env: Record<string, string> | undefined },
-    tree: SourceTree,
+    order: {
+      projectId: string
+      userId: string
+      options: DeploymentOptions
+      env: Record<string, string> | undefined
+      gitToken?: string | undefined
+    },
+    tree: SourceTree | undefined,
     upload: StagedUpload,
   ): Promise<{ deploymentId: string; operationId: string }> {
-    const { projectId, userId, options } = order
+    const { projectId, userId, options, gitToken } = order
     await this.blobs.adopt(projectId, upload)
     return this.#db.transaction().execute(async tx => {
       await sources(tx).addBlobs(projectId, upload.hashes)
-      const sourceId = await sources(tx).add(projectId, tree)
+      const sourceId = await sources(tx).add(projectId, tree ?? [])
       const configVersionId = await this.#environment(tx, order)
-      const deploymentId = await deployments(tx).insert({ projectId, sourceId, configVersionId, options, createdBy: userId })
+      const deploymentId = await deployments(tx).insert({
+        projectId,
+        sourceId,
+        configVersionId,
+        options,
+        unfetched: tree === undefined,
+        createdBy: userId,
+      })
+      if (gitToken !== undefined)
+        await deployments(tx).keepGitToken(
+          deploymentId,
+          this.#options.secrets.seal(gitToken, `git token ${deploymentId}`),
+        )
       const operationId = await operations(tx).insert(deploymentId, 'deploy', userId)
+      await operations(tx).supersedeWaiting(projectId, deploymentId)
       await audit(tx).append({ userId, projectId, action: 'deployment:create', subject: deploymentId })
       return { deploymentId, operationId }
     })
@@ -210,7 +284,7 @@ export class Deployments implements AsyncDisposable {
       if (upload.hashes.has(entry.hash)) return upload.read(entry.hash, maxReadBytes)
       return projectId === undefined ? undefined : this.blobs.read(projectId, entry.hash, maxReadBytes)
     })
-    const detection = await analyzeProject(files, options, process.versions.node)
+    const detection = await analyzeProject(files, options, this.#versions)
     return { detection, steps: describePlan(detection) }
   }
 
@@ -238,7 +312,10 @@ export class Deployments implements AsyncDisposable {
         promote: { desired: 'running', promote: true },
         stop: { desired: 'stopped' },
         destroy: { desired: 'destroyed' },
-      } as const satisfies Record<Exclude<DeploymentAction, 'cancel'>, Parameters<ReturnType<typeof deployments>['order']>[1]>
+      } as const satisfies Record<
+        Exclude<DeploymentAction, 'cancel'>,
+        Parameters<ReturnType<typeof deployments>['order']>[1]
+      >
       await deployments(tx).order(deploymentId, orders[action])
       const operationId = await operations(tx).insert(deploymentId, action satisfies OperationKind, userId)
       return { operationId, status }
@@ -262,6 +339,8 @@ export class Deployments implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#idleSleep[Symbol.asyncDispose]()
+    await this.changes[Symbol.asyncDispose]()
     await this.commands[Symbol.asyncDispose]()
     await this.#reconciler[Symbol.asyncDispose]()
     await this.#leases[Symbol.asyncDispose]()
@@ -271,6 +350,8 @@ export class Deployments implements AsyncDisposable {
   /** Ends as `kill -9` would: nothing is given back. For tests of recovery. */
   async abandon(): Promise<void> {
     this.#reconciler.abandon()
+    await this.#idleSleep[Symbol.asyncDispose]()
+    await this.changes[Symbol.asyncDispose]()
     await this.#routes[Symbol.asyncDispose]()
   }
 

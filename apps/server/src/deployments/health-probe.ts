@@ -61,7 +61,11 @@ async function look(probe: HealthProbe): Promise<Healthy> {
     const others = listening.filter(({ port }) => port !== probe.port)
     if (others.length > 0) otherSince ??= performance.now()
     const candidates =
-      own !== undefined ? [own] : otherSince !== undefined && performance.now() - otherSince > otherPortAfterMs ? others : []
+      own !== undefined
+        ? [own]
+        : otherSince !== undefined && performance.now() - otherSince > otherPortAfterMs
+          ? others
+          : []
     for (const candidate of candidates) {
       if (await answers(probe, candidate.port, started)) return { port: candidate.port, bound: candidate.bound }
       silent = candidate.port

@@ -42,12 +42,14 @@ export class InstanceOutput {
     if (this.#followers.has(instance.id)) return
     const tail: string[] = []
     const done = this.#take(instance, sandbox, tail).catch((error: unknown) => {
-      if (!instance.signal.aborted) this.#log.warn({ err: error, instance: instance.id }, 'output is no longer followed')
+      if (!instance.signal.aborted)
+        this.#log.warn({ err: error, instance: instance.id }, 'output is no longer followed')
     })
     this.#followers.set(instance.id, { done, tail })
     // Lost with the lease or by an error: whoever looks after the instance next begins again where this one stopped.
     void done.then(() => {
-      if (this.#followers.get(instance.id)?.tail === tail && instance.signal.aborted) this.#followers.delete(instance.id)
+      if (this.#followers.get(instance.id)?.tail === tail && instance.signal.aborted)
+        this.#followers.delete(instance.id)
     })
   }
 

@@ -12,7 +12,12 @@ export type InstanceKind = 'instance' | 'builder' | 'command'
 export function instances(db: Db) {
   return {
     /** The id of the sandbox to make. */
-    async insert(instance: { deploymentId: string; kind: InstanceKind; process: string; number: number }): Promise<string> {
+    async insert(instance: {
+      deploymentId: string
+      kind: InstanceKind
+      process: string
+      number: number
+    }): Promise<string> {
       const id = newId()
       await db
         .insertInto('instance')

@@ -1,4 +1,4 @@
-import { newId, type OperationKind, type OperationStatus, type api } from '@coderunner/contract'
+import { type api, newId, type OperationKind, type OperationStatus } from '@coderunner/contract'
 import { sql } from 'kysely'
 import type { Db } from '../database.ts'
 import { type Holder, LostLeaseError, type OperationRow } from './deployment-store.ts'
@@ -61,6 +61,31 @@ export function operations(db: Db) {
         .execute()
     },
 
+    /** Cancels deploys of the project that wait while a newer one has come; those under way are left to end. */
+    async supersedeWaiting(projectId: string, newerDeploymentId: string): Promise<void> {
+      await db
+        .updateTable('operation')
+        .from('deployment')
+        .set({ cancel_requested: true, superseded_by: newerDeploymentId })
+        .whereRef('deployment.id', '=', 'operation.deployment_id')
+        .where('deployment.project_id', '=', projectId)
+        .where('deployment.id', '<>', newerDeploymentId)
+        .where('operation.kind', '=', 'deploy')
+        .where('operation.status', 'in', unended)
+        .where('operation.cancel_requested', '=', false)
+        .where(eb =>
+          eb.or([
+            eb('operation.queue_position', 'is not', null),
+            // Not begun, though nothing stood before it: no server was there.
+            eb.and([
+              eb('operation.status', '=', 'PENDING'),
+              eb('operation.created_at', '<', sql<Date>`now() - interval '2 seconds'`),
+            ]),
+          ]),
+        )
+        .execute()
+    },
+
     async isCancelRequested(operationId: string): Promise<boolean> {
       const row = await db
         .selectFrom('operation')
@@ -74,22 +99,24 @@ export function operations(db: Db) {
     async progress(
       { deploymentId, holder, epoch }: Holder,
       operationId: string,
-      change: { status?: OperationStatus; steps?: api.Operation['steps'] },
+      change: { status?: OperationStatus; steps?: api.Operation['steps']; queuePosition?: number | null },
     ): Promise<void> {
-      const { status, steps } = change
+      const { status, steps, queuePosition } = change
       const ended = status !== undefined && status !== 'RUNNING' && status !== 'PENDING'
       const { numUpdatedRows } = await db
         .updateTable('operation')
         .set({
           ...(status === undefined ? {} : { status }),
-          ...(status === 'RUNNING' ? { started_at: sql<Date>`coalesce(started_at, now())` } : {}),
-          ...(ended ? { ended_at: sql<Date>`now()` } : {}),
+          ...(status === 'RUNNING' ? { started_at: sql<Date>`coalesce(started_at, now())`, queue_position: null } : {}),
+          ...(ended ? { ended_at: sql<Date>`now()`, queue_position: null } : {}),
+          ...(queuePosition === undefined ? {} : { queue_position: queuePosition }),
           ...(steps === undefined ? {} : { steps: JSON.stringify(steps) }),
         })
         .where('id', '=', operationId)
-        .where(({ exists, selectFrom }) =>
-          exists(
-            selectFrom('deployment')
+        .where(eb =>
+          eb.exists(
+            eb
+              .selectFrom('deployment')
               .select('deployment.id')
               .where('deployment.id', '=', deploymentId)
               .where('deployment.lease_holder', '=', holder)

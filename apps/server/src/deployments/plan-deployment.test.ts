@@ -11,8 +11,19 @@ const node = (count = 1): Observed['detection'] => ({
 })
 const site: Observed['detection'] = { runtime: 'static', processes: [] }
 const running: Desired = { state: 'running', promote: true }
-const nothing: Observed = { detection: undefined, released: false, dependenciesReady: false, instances: [], serving: false }
-const released = (...instances: ObservedInstance[]): Observed => ({ ...nothing, detection: node(), released: true, instances })
+const nothing: Observed = {
+  detection: undefined,
+  released: false,
+  dependenciesReady: false,
+  instances: [],
+  serving: false,
+}
+const released = (...instances: ObservedInstance[]): Observed => ({
+  ...nothing,
+  detection: node(),
+  released: true,
+  instances,
+})
 let ids = 0
 const instance = (change: Partial<ObservedInstance> = {}): ObservedInstance => ({
   id: `i${ids++}`,
@@ -66,6 +77,21 @@ test('leftovers are discarded first', () => {
   }
   const gone = [instance({ row: 'GONE', sandbox: 'absent' }), instance({ row: 'FAILED', sandbox: 'absent' })]
   assert.deepEqual(plan({ ...running, state: 'stopped' }, released(...gone)), [])
+})
+
+test('a release command runs once, before anything of the version starts', () => {
+  const processes = [{ type: 'web', command: 'node server.js', count: 1 }]
+  const detection = { runtime: 'nodejs' as const, processes, release: 'migrate' }
+  const first = { ...nothing, detection, releasePending: true }
+  assert.deepEqual(plan(running, first), ['install', 'build', 'release', 'start', 'health', 'promote'])
+  assert.deepEqual(plan(running, { ...first, releasePending: false }), [
+    'install',
+    'build',
+    'start',
+    'health',
+    'promote',
+  ])
+  assert.deepEqual(plan(running, { ...released(), detection }), ['start', 'health', 'promote'])
 })
 
 test('a restart has the new one answer before the old one goes', () => {

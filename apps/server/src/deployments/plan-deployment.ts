@@ -26,19 +26,25 @@ export interface ObservedInstance {
 
 export interface Observed {
   /** Known from a release, or once this run has analysed the source. */
-  detection: Pick<api.Detection, 'runtime' | 'install' | 'processes'> | undefined
+  detection: Pick<api.Detection, 'runtime' | 'install' | 'build' | 'release' | 'processes'> | undefined
   released: boolean
+  /** The source lies in a repository that was not fetched yet. */
+  unfetched?: boolean
   /** The dependency layer that the source needs is there. */
   dependenciesReady: boolean
   instances: readonly ObservedInstance[]
   serving: boolean
+  /** This deploy has not run the version's release command yet. Other operations never do. */
+  releasePending?: boolean
 }
 
 export type Step =
   | { name: 'discard'; instanceIds: readonly string[] }
+  | { name: 'fetch' }
   | { name: 'analyze' }
   | { name: 'install'; skip: boolean }
   | { name: 'build' }
+  | { name: 'release' }
   | { name: 'publish' }
   | { name: 'start'; instances: readonly { process: string; number: number }[] }
   | { name: 'health' }
@@ -53,16 +59,11 @@ export const silentSteps: ReadonlySet<StepName> = new Set<StepName>(['discard', 
 
 export function planDeployment(desired: Desired, observed: Observed): Step[] {
   const { live, useless } = sortInstances(observed.instances)
-  const tidy: Step[] = useless.length > 0 ? [{ name: 'discard', instanceIds: useless.map(instance => instance.id) }] : []
-  switch (desired.state) {
-    case 'running':
-      return [...tidy, ...bringUp(desired, observed, live)]
-    case 'sleeping':
-    case 'stopped':
-      return [...tidy, ...takeDown(live)]
-    case 'destroyed':
-      return [...tidy, ...takeDown(live), { name: 'collect' }]
-  }
+  const tidy: Step[] =
+    useless.length > 0 ? [{ name: 'discard', instanceIds: useless.map(instance => instance.id) }] : []
+  if (desired.state === 'running') return [...tidy, ...bringUp(desired, observed, live)]
+  const collect: Step[] = desired.state === 'destroyed' ? [{ name: 'collect' }] : []
+  return [...tidy, ...takeDown(live), ...collect]
 }
 
 /** Useless: builders nobody waits for, sandboxes without a row, instances that ended or never came to be. */
@@ -80,10 +81,15 @@ function sortInstances(instances: readonly ObservedInstance[]) {
 
 function bringUp(desired: Desired, observed: Observed, live: readonly ObservedInstance[]): Step[] {
   const { detection } = observed
-  // What follows depends on what the analysis finds: planned when it has.
+  // What follows depends on what is fetched, and on what the analysis finds in it: planned when it has.
+  if (observed.unfetched === true) return [{ name: 'fetch' }]
   if (detection === undefined) return [{ name: 'analyze' }]
   const promote: Step[] = desired.promote && !observed.serving ? [{ name: 'promote' }] : []
-  if (detection.runtime === 'static') return [...(observed.released ? [] : [{ name: 'publish' } as const]), ...promote]
+  if (detection.runtime === 'static') {
+    const made = detection.install !== undefined || detection.build !== undefined
+    const publish: Step[] = [...(made ? build(observed) : []), { name: 'publish' }]
+    return [...(observed.released ? [] : publish), ...promote]
+  }
 
   const wanted = detection.processes.flatMap(({ type, count }) =>
     Array.from({ length: count }, (_, index) => ({ process: type, number: index + 1 })),
@@ -105,6 +111,7 @@ function bringUp(desired: Desired, observed: Observed, live: readonly ObservedIn
   const unproven = missing.length > 0 || [...serves].some(({ row }) => row !== 'RUNNING')
   return [
     ...(observed.released ? [] : build(observed)),
+    ...(detection.release !== undefined && observed.releasePending === true ? [{ name: 'release' } as const] : []),
     ...(missing.length > 0 ? [{ name: 'start', instances: missing } as const] : []),
     ...(unproven ? [{ name: 'health' } as const] : []),
     ...promote,
@@ -119,9 +126,7 @@ function build({ detection, dependenciesReady }: Observed): Step[] {
 
 /** Those that answer already come first, then the newest. */
 function byReadiness(a: ObservedInstance, b: ObservedInstance): number {
-  return (
-    Number(b.row === 'RUNNING') - Number(a.row === 'RUNNING') || b.createdAt.getTime() - a.createdAt.getTime()
-  )
+  return Number(b.row === 'RUNNING') - Number(a.row === 'RUNNING') || b.createdAt.getTime() - a.createdAt.getTime()
 }
 
 function takeDown(instances: readonly ObservedInstance[]): Step[] {

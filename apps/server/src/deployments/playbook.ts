@@ -1,5 +1,5 @@
 import type { api } from '@coderunner/contract'
-import { silentSteps, type Step } from './plan-deployment.ts'
+import { type Step, silentSteps } from './plan-deployment.ts'
 
 type Recorded = api.Operation['steps'][number]
 
@@ -21,7 +21,8 @@ export class Playbook {
     const names = planned.map(step => step.name).filter(name => !silentSteps.has(name))
     const kept = this.#steps.flatMap<Recorded>(step => {
       if (step.status === 'PENDING') return []
-      if (step.status === 'RUNNING') return names.includes(step.name as Step['name']) ? [] : [{ ...step, status: 'SUCCEEDED' }]
+      if (step.status === 'RUNNING')
+        return names.includes(step.name as Step['name']) ? [] : [{ ...step, status: 'SUCCEEDED' }]
       return [step]
     })
     // Done again, after a crash or an attempt that failed: shown once.

@@ -56,8 +56,15 @@ async function switchServing(
     .executeTakeFirstOrThrow()
   const own = await deployments(tx).find(id)
   if (own === undefined) throw new AppError('not_found', 'The deployment is gone.')
-  const served = project.serving_deployment_id === null ? undefined : await deployments(tx).find(project.serving_deployment_id)
-  if (!ordered && served !== undefined && served.id !== id && served.created_at > own.created_at && served.desired === 'running') {
+  const served =
+    project.serving_deployment_id === null ? undefined : await deployments(tx).find(project.serving_deployment_id)
+  if (
+    !ordered &&
+    served !== undefined &&
+    served.id !== id &&
+    served.created_at > own.created_at &&
+    served.desired === 'running'
+  ) {
     await deployments(tx).asHolder(lease).update({ promote: false, desired: 'sleeping' })
     return 'superseded'
   }

@@ -1,8 +1,15 @@
 /** Executors of the steps that start, prove, route and end instances. */
-import { AppError } from '@coderunner/contract'
-import type { Limits, Sandbox, SandboxProvider } from '@coderunner/runtime'
+import { AppError, type api } from '@coderunner/contract'
+import {
+  type Limits,
+  packageManagerNames,
+  type Sandbox,
+  type SandboxProvider,
+  type SandboxSpec,
+} from '@coderunner/runtime'
 import { argvOf } from '../analysis/command-line.ts'
 import { meaningfulLines } from '../builds/build-failure.ts'
+import { runtimeEnvironment } from '../builds/python-recipe.ts'
 import type { Db } from '../database.ts'
 import type { IngressLink } from '../routing/ingress-link.ts'
 import type { RoutePublisher } from '../routing/route-publisher.ts'
@@ -61,18 +68,20 @@ export class RunSteps {
   async environment(deployment: StepRun['deployment']): Promise<Record<string, string>> {
     const { configuration } = this.#deps
     const env = deployment.config_version_id === null ? {} : await configuration.read(deployment.config_version_id)
-    const port = deployment.options.port ?? defaultPort
-    const set = { PORT: String(port), HOST: '0.0.0.0', NODE_ENV: 'production' }
-    return deployment.options.port === undefined ? { ...set, ...env } : { ...set, ...env, PORT: String(port) }
+    const wanted = deployment.options.port ?? deployment.detection?.port
+    const set = {
+      PORT: String(wanted ?? defaultPort),
+      HOST: '0.0.0.0',
+      NODE_ENV: 'production',
+      ...runtimeEnvironment(deployment.detection),
+    }
+    return wanted === undefined ? { ...set, ...env } : { ...set, ...env, PORT: String(wanted) }
   }
 
   follow(run: Pick<StepRun, 'lease' | 'log'>, row: InstanceRow, sandbox: Sandbox, resumed: boolean): void {
     const { output } = this.#deps
     const { signal } = run.lease
-    output.follow(
-      { id: row.id, name: nameOf(row), offset: row.output_offset, resumed, log: run.log, signal },
-      sandbox,
-    )
+    output.follow({ id: row.id, name: nameOf(row), offset: row.output_offset, resumed, log: run.log, signal }, sandbox)
   }
 
   async #start(run: StepRun, { process, number }: { process: string; number: number }): Promise<void> {
@@ -88,12 +97,18 @@ export class RunSteps {
         {
           id,
           group: deployment.project_id,
-          labels: { deployment: deployment.id, project: deployment.project_id, kind: 'instance', process: nameOf({ process, number }) },
+          labels: {
+            deployment: deployment.id,
+            project: deployment.project_id,
+            kind: 'instance',
+            process: nameOf({ process, number }),
+          },
           template: 'node',
+          ...softwareOf(deployment.detection),
           layers: deployment.layers,
           limits: instanceLimits,
-          env: await this.environment(deployment),
-          main: { kind: 'command', argv: argvOf(plan.command) },
+          env: environmentOf(process, await this.environment(deployment)),
+          main: { kind: 'command', argv: argvOf(plan.command), ...folderOf(deployment.detection) },
           network: { egress: 'internet' },
         },
         lease.fence,
@@ -144,7 +159,11 @@ export class RunSteps {
       await store.update(row.id, { status: 'RUNNING', port })
       await run.log.system(`${name} answers on port ${port}.`, 'info', name)
       if (port !== expected)
-        await run.log.system(`${name} listens on port ${port} and not on PORT (${expected}): found and used.`, 'warn', name)
+        await run.log.system(
+          `${name} listens on port ${port} and not on PORT (${expected}): found and used.`,
+          'warn',
+          name,
+        )
       if (bound === 'loopback')
         await run.log.system(
           `${name} listens on 127.0.0.1 only: it is reached all the same, but should listen on 0.0.0.0 (HOST).`,
@@ -211,6 +230,30 @@ export class RunSteps {
     output.forget(id)
     await store.update(id, { status: 'GONE' })
   }
+}
+
+/** Only what has a route has a port to listen on. */
+function environmentOf(process: string, environment: Record<string, string>): Record<string, string> {
+  if (process === 'web') return environment
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => name !== 'PORT'))
+}
+
+/** What the release was built with, and runs with. */
+export function softwareOf(detection: api.Detection | null): Pick<SandboxSpec, 'nodeVersion' | 'packageManager'> {
+  const { runtime, nodeVersion, packageManager, packageManagerVersion } = detection ?? {}
+  if (runtime === 'python') return nodeVersion === undefined ? {} : { nodeVersion }
+  const name = packageManagerNames.find(known => known === packageManager)
+  return {
+    ...(nodeVersion === undefined ? {} : { nodeVersion }),
+    ...(name === undefined || packageManagerVersion === undefined
+      ? {}
+      : { packageManager: { name, version: packageManagerVersion } }),
+  }
+}
+
+/** A workspace's commands run in its folder. */
+function folderOf(detection: api.Detection | null): { cwd?: string } {
+  return detection?.workspace === undefined ? {} : { cwd: detection.workspace }
 }
 
 export function nameOf({ process, number }: { process: string; number: number }): string {

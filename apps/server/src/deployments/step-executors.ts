@@ -1,7 +1,7 @@
 import type { api } from '@coderunner/contract'
-import type { DeploymentWithProject, OperationRow } from './deployment-store.ts'
 import type { Lease } from './deployment-leases.ts'
 import type { DeploymentLog } from './deployment-log.ts'
+import type { DeploymentWithProject, OperationRow } from './deployment-store.ts'
 import type { Step, StepName } from './plan-deployment.ts'
 
 /** What the steps of one run share. */
@@ -15,7 +15,11 @@ export interface StepRun {
   signal: AbortSignal
   log: DeploymentLog
   /** What the analysis found, for the rest of the run: a release keeps it only when there is one. */
-  found: { detection: api.Detection | undefined }
+  found: {
+    detection: api.Detection | undefined
+    /** Files of the site that was built and given to the ingress. */
+    site?: number
+  }
 }
 
 export type StepOutcome = 'done' | 'skipped'

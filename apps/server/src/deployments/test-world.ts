@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import {
   AppError,
@@ -24,8 +24,8 @@ import type { IngressLink } from '../routing/ingress-link.ts'
 import { readFiles } from '../sources/files-reader.ts'
 import { sources } from '../sources/source-store.ts'
 import { type ServerTestDatabase, testDatabase } from '../testing.ts'
-import { Deployments, type Timing } from './deployments.ts'
 import { deployments } from './deployment-store.ts'
+import { Deployments, type Timing } from './deployments.ts'
 import { instances } from './instance-store.ts'
 import { operations } from './operation-store.ts'
 
@@ -36,6 +36,8 @@ export class MemoryIngress implements IngressLink {
   readonly drained: string[] = []
   readonly sites = new Map<string, StaticSite>()
   readonly blobs = new Map<string, Buffer>()
+  /** What it says that it has counted. */
+  counted: RouteCounters[] = []
   isDown = false
   #changed = new Set<() => void>()
 
@@ -51,7 +53,7 @@ export class MemoryIngress implements IngressLink {
     return true
   }
   async counters(): Promise<RouteCounters[]> {
-    return []
+    return this.counted
   }
   async hasSite(siteId: string): Promise<boolean> {
     return this.sites.has(siteId)
@@ -83,6 +85,7 @@ export interface WorldOptions {
   programs?: Readonly<Record<string, MemoryProgram>>
   timing?: Partial<Timing>
   retention?: number
+  concurrentBuilds?: number
 }
 
 export class World implements AsyncDisposable {
@@ -93,6 +96,7 @@ export class World implements AsyncDisposable {
   readonly userId: string
   readonly projects: ProjectService
   readonly configuration: (db: ServerTestDatabase['db']) => ReturnType<typeof configuration>
+  readonly #secretBox = new SecretBox(randomBytes(32))
   deployments!: Deployments
   readonly directory: string
   readonly #options: WorldOptions
@@ -111,8 +115,7 @@ export class World implements AsyncDisposable {
     this.#options = parts.options
     this.provider = new MemoryProvider({ programs: { ...programs, ...parts.options.programs } })
     this.projects = new ProjectService({ database: parts.database.database, ports: { first: 20_000, last: 20_100 } })
-    const secretBox = new SecretBox(randomBytes(32))
-    this.configuration = db => configuration(db, secretBox)
+    this.configuration = db => configuration(db, this.#secretBox)
   }
 
   static async start(options: WorldOptions = {}): Promise<World> {
@@ -127,18 +130,22 @@ export class World implements AsyncDisposable {
   }
 
   /** Another server over the same database, sandboxes and files. */
-  startServer(timing: Partial<Timing> = {}): Promise<Deployments> {
+  startServer(timing: Partial<Timing> = {}, serverId?: string): Promise<Deployments> {
     return Deployments.start({
       database: this.database.database,
       provider: this.provider,
       logs: this.logs,
       ingress: this.ingress,
       configuration: this.configuration,
+      secrets: this.#secretBox,
+      gitHttpHosts: [],
       dataDirectory: this.directory,
       appsDomain: 'apps.test',
       retention: this.#options.retention ?? 10,
       builderEnvironment: {},
-      log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
+      concurrentBuilds: this.#options.concurrentBuilds,
+      log: pino({ level: 'silent' }),
+      serverId,
       timing: { healthTimeoutMs: 5000, drainMs: 100, stopGraceMs: 1000, ...this.#options.timing, ...timing },
     })
   }
@@ -176,7 +183,9 @@ export class World implements AsyncDisposable {
   async ended(id: string) {
     return this.until(async () => {
       const [latest, ...pending] = await operations(this.database.db).latest(id, 10)
-      return [latest, ...pending].some(one => one?.status === 'PENDING' || one?.status === 'RUNNING') ? undefined : latest
+      return [latest, ...pending].some(one => one?.status === 'PENDING' || one?.status === 'RUNNING')
+        ? undefined
+        : latest
     })
   }
 

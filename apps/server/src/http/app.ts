@@ -1,9 +1,9 @@
+import { AppError } from '@coderunner/contract'
 import fastifyCookie from '@fastify/cookie'
 import fastifyCors from '@fastify/cors'
 import fastifyRateLimit from '@fastify/rate-limit'
 import fastifySwagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { AppError } from '@coderunner/contract'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,

@@ -1,5 +1,5 @@
-import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { api } from '@coderunner/contract'
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 
 /** The OpenAPI document is made from the routes' own schemas; problems and who may call are added to each. */
 export function openapiOptions(options: { publicUrl: string; version: string }): FastifyDynamicSwaggerOptions {

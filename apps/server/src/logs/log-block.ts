@@ -2,7 +2,7 @@
  * What the sparse index says of one block (about 64 KB) of a segment: enough to skip it without reading it. A line of
  * the `.index` file per closed block, eight numbers; the file can always be made again from the segment.
  */
-import { levelRank, type LogEntry, sourceRank } from './log-line.ts'
+import { type LogEntry, levelRank, sourceRank } from './log-line.ts'
 
 export interface LogBlock {
   offset: number

@@ -1,4 +1,4 @@
-import { api, AppError, type Permission } from '@coderunner/contract'
+import { AppError, api, type Permission } from '@coderunner/contract'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import type { App } from '../http/app.ts'

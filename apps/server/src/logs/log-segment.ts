@@ -2,7 +2,7 @@ import { type FileHandle, open, readFile, rm, stat, truncate, writeFile } from '
 import path from 'node:path'
 import { logLevels, logSources } from '@coderunner/contract'
 import { blockChars, countIn, decodeBlocks, emptyBlock, encodeBlock, type LogBlock } from './log-block.ts'
-import { checkedCursor, encodeLine, levelOf, type LogEntry, placesOf, sourceOf, timeOf } from './log-line.ts'
+import { checkedCursor, encodeLine, type LogEntry, levelOf, placesOf, sourceOf, timeOf } from './log-line.ts'
 
 /**
  * One append-only file of lines with its sparse index. Lines are staged, then written by one call; what a failed or

@@ -1,9 +1,9 @@
 import { mkdir, open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { LogRecord } from '@coderunner/contract'
-import { LogFollowers } from './log-followers.ts'
-import type { LogMatcher } from './log-filter.ts'
 import type { LogBlock } from './log-block.ts'
+import type { LogMatcher } from './log-filter.ts'
+import { LogFollowers } from './log-followers.ts'
 import { boundEntry, cursorOf, decodeLine, type LogEntry } from './log-line.ts'
 import { LogSegment } from './log-segment.ts'
 

@@ -1,4 +1,4 @@
-import { allows, AppError, type Permission, type Role } from '@coderunner/contract'
+import { AppError, allows, type Permission, type Role } from '@coderunner/contract'
 import type { Db } from '../database.ts'
 import { ForbiddenError } from '../http/problem.ts'
 import { type ProjectRef, type ProjectRow, projects } from './project-store.ts'

@@ -46,6 +46,10 @@ export function projects(db: Db) {
       )
     },
 
+    async namesForMember(userId: string): Promise<ReadonlySet<string>> {
+      return new Set((await withRole(userId).execute()).map(({ name }) => name))
+    },
+
     async nameTaken(name: string): Promise<boolean> {
       return (await db.selectFrom('project').select('id').where('name', '=', name).executeTakeFirst()) !== undefined
     },

@@ -44,10 +44,11 @@ export function releases(db: Db) {
       const removed = await db
         .deleteFrom('release')
         .where('project_id', '=', projectId)
-        .where(({ not, exists, selectFrom }) =>
-          not(
-            exists(
-              selectFrom('deployment')
+        .where(eb =>
+          eb.not(
+            eb.exists(
+              eb
+                .selectFrom('deployment')
                 .select('deployment.id')
                 .whereRef('deployment.release_id', '=', 'release.id')
                 .where('deployment.status', '<>', 'DESTROYED'),
@@ -68,13 +69,11 @@ export function releases(db: Db) {
         .selectFrom('layer')
         .select('id')
         .where('id', 'in', [...existing])
-        .where(({ or, exists, selectFrom }) =>
-          or([
+        .where(eb =>
+          eb.or([
             sql<boolean>`used_at > now() - case kind when 'dependencies' then make_interval(hours => ${unusedLayerHours}) else interval '1 hour' end`,
-            exists(
-              selectFrom('release')
-                .select('release.id')
-                .where(sql<boolean>`layer.id = any(release.layers)`),
+            eb.exists(
+              eb.selectFrom('release').select('release.id').where(sql<boolean>`layer.id = any(release.layers)`),
             ),
           ]),
         )
@@ -84,7 +83,11 @@ export function releases(db: Db) {
     },
 
     async forgetLayers(ids: readonly string[]): Promise<void> {
-      if (ids.length > 0) await db.deleteFrom('layer').where('id', 'in', [...ids]).execute()
+      if (ids.length > 0)
+        await db
+          .deleteFrom('layer')
+          .where('id', 'in', [...ids])
+          .execute()
     },
   }
 }
