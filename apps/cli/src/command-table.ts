@@ -2,7 +2,9 @@ import type { Command } from './command.ts'
 import { promote, restart, start, stop } from './commands/control.ts'
 import { deploy } from './commands/deploy.ts'
 import { destroy } from './commands/destroy.ts'
+import { dev } from './commands/dev.ts'
 import { doctor } from './commands/doctor.ts'
+import { init } from './commands/init.ts'
 import { invite } from './commands/invite.ts'
 import { login, register } from './commands/login.ts'
 import { logout } from './commands/logout.ts'
@@ -18,7 +20,7 @@ import { whoami } from './commands/whoami.ts'
 
 /** In the order of the help. */
 export const commandGroups: readonly { title: string; commands: readonly Command[] }[] = [
-  { title: 'Applications', commands: [deploy, ps, logs, open, run] },
+  { title: 'Applications', commands: [deploy, dev, init, ps, logs, open, run] },
   { title: 'Control', commands: [start, stop, restart, promote, rollback, destroy] },
   { title: 'Account', commands: [login, register, logout, whoami, tokens] },
   { title: 'Projects and server', commands: [projects, members, invite, doctor] },

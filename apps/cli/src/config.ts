@@ -7,7 +7,11 @@ export interface Settings {
   url: string
   /** From CODERUNNER_TOKEN; it goes before what `login` has stored. */
   token: string | undefined
+  /** From CODERUNNER_GIT_TOKEN: reads a private repository. */
+  gitToken: string | undefined
   credentialsFile: string
+  /** Of the user's own; what lies there can be made again. */
+  cacheDirectory: string
   /** NO_COLOR is set to anything. */
   noColour: boolean
   /** CI is set: nobody watches and nobody answers, also where a terminal is pretended. */
@@ -18,10 +22,13 @@ export interface Settings {
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Settings {
   const home = env['HOME'] ?? homedir()
   const configHome = env['XDG_CONFIG_HOME']
+  const cacheHome = env['XDG_CACHE_HOME']
   return {
     url: readServerUrl(present(env['CODERUNNER_URL']) ?? 'http://127.0.0.1:3000', 'CODERUNNER_URL'),
     token: present(env['CODERUNNER_TOKEN']),
+    gitToken: present(env['CODERUNNER_GIT_TOKEN']),
     // The XDG specification: a relative path there is to be ignored.
+    cacheDirectory: join(cacheHome?.startsWith('/') === true ? cacheHome : join(home, '.cache'), 'coderunner'),
     credentialsFile: join(
       configHome?.startsWith('/') === true ? configHome : join(home, '.config'),
       'coderunner',

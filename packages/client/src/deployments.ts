@@ -16,6 +16,9 @@ import type {
 } from './shapes.ts'
 import type { Transport } from './transport.ts'
 
+/** Below what proxies cut silent connections after. */
+const changeWaitMs = 25_000
+
 export class Deployments {
   readonly #transport: Transport
 
@@ -54,6 +57,12 @@ export class Deployments {
 
   get(id: string, signal?: AbortSignal): Promise<Deployment> {
     return this.#transport.json(route.getDeployment, { params: { id }, signal })
+  }
+
+  /** As soon as it is no longer what it was at `revision`; as it is when that takes too long. */
+  getChanged(id: string, revision: string | undefined, signal?: AbortSignal): Promise<Deployment> {
+    const query = revision === undefined ? {} : { since: revision, waitMs: changeWaitMs }
+    return this.#transport.json(route.getDeployment, { params: { id }, query, signal })
   }
 
   act(id: string, action: Exclude<DeploymentAction, 'destroy'>, signal?: AbortSignal): Promise<OperationStarted> {

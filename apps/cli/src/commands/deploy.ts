@@ -1,26 +1,27 @@
-import { resolve } from 'node:path'
-import { ApiError, type Client, type DeployAccepted, type DeployOptions } from '@coderunner/client'
+import { stat } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
+import type { Client, DeployAccepted, DeployOptions } from '@coderunner/client'
+import { projectNameFrom } from '@coderunner/contract/names'
 import { type CommandContext, defineCommand, type Invocation, type OptionTable } from '../command.ts'
-import { readChoice, readDurationOption, readInteger, readVariables } from '../command-line.ts'
+import { readDurationOption } from '../command-line.ts'
+import { cancelDeployment } from '../deployment/cancel-deployment.ts'
 import { projectName, suggestedName } from '../deployment/choose-project.ts'
+import { deployOptions, readDeployOptions } from '../deployment/deploy-options.ts'
+import { archiveSource, type DeploySource, folderSource, gitSource } from '../deployment/deploy-source.ts'
 import { watchOperation } from '../deployment/watch-operation.ts'
 import { formatBytes, formatDuration } from '../duration.ts'
 import { Failure, Interrupted } from '../failure.ts'
-import { readSourceFolder, type SourceFolder } from '../source/source-folder.ts'
-import { prepareUpload, type SourceUpload, sendDeploy, sendPlan } from '../source/source-upload.ts'
+import { readEnvFile } from '../source/env-file.ts'
 import { planText } from '../terminal/plan-text.ts'
 import { safeText } from '../terminal/safe-text.ts'
+import { UsageError } from '../usage-error.ts'
 
-const runtimes = ['nodejs', 'static'] as const
-const cancelWithinMs = 5000
 const defaultTimeoutMs = 20 * 60_000
 
 const options = {
-  project: { type: 'string', short: 'p', value: 'NAME', help: 'Project; made when there is none of this name' },
-  env: { type: 'string', short: 'e', value: 'K=V', multiple: true, help: 'Environment variable; may be repeated' },
-  port: { type: 'string', value: 'N', help: 'Port the application listens on (it is given as PORT too)' },
-  start: { type: 'string', value: 'CMD', help: 'Start command, instead of the one found' },
-  runtime: { type: 'string', value: 'R', help: `Runtime, instead of the one found: ${runtimes.join(', ')}` },
+  ...deployOptions,
+  git: { type: 'string', value: 'URL', help: 'Deploy a repository, by https or ssh, instead of a folder' },
+  ref: { type: 'string', value: 'REF', help: 'Branch, tag or commit of the repository (default: its own choice)' },
   plan: { type: 'boolean', help: 'Only show what was found and what would be done' },
   dry: { type: 'boolean', help: 'The same as JSON' },
   detach: { type: 'boolean', short: 'd', help: 'Do not wait until it answers' },
@@ -33,51 +34,55 @@ const options = {
 } as const satisfies OptionTable
 type DeployInvocation = Invocation<typeof options>
 
+/** Where the source lies. */
+type Place = { kind: 'folder' | 'archive'; path: string } | { kind: 'git'; git: NonNullable<DeployOptions['git']> }
+
 export const deploy = defineCommand({
   name: 'deploy',
   aliases: ['up'],
   summary: 'Turn a folder into a running application and print its URL',
-  usage: '[DIR] --project NAME [options]',
+  usage:
+    '[DIR] --project NAME [options]\nARCHIVE.zip|ARCHIVE.tar.gz --project NAME [options]\n--git URL [--ref REF] --project NAME [options]',
   notes: [
     'Stdout carries the URL alone. Exit codes: 0 when the application answers, 1 when it does not, 126 after --wait-timeout, 130 after Ctrl-C, which cancels the deployment.',
     'What .gitignore and .coderunnerignore name stays at home, and so do .git, node_modules and .env files; `!name` in .coderunnerignore takes a file back.',
+    'A private repository is fetched with the token in CODERUNNER_GIT_TOKEN. It is used for this deployment and kept nowhere.',
   ],
   positionals: { min: 0, max: 1 },
   options,
   async run(context, invocation) {
-    const { screen, signal } = context
-    const dryRun = invocation.options.dry === true || invocation.options.plan === true
-    const directory = resolve(context.cwd, invocation.positionals[0] ?? '.')
-    const timeoutMs = readDurationOption(invocation.options['wait-timeout'], '--wait-timeout') ?? defaultTimeoutMs
-    const details = readDetails(invocation)
-    const name = await chooseName(context, invocation, directory, dryRun)
+    const { screen } = context
+    const { options: given } = invocation
+    const dryRun = given.dry === true || given.plan === true
+    const place = await findPlace(context, invocation)
+    const timeoutMs = readDurationOption(given['wait-timeout'], '--wait-timeout') ?? defaultTimeoutMs
+    const details = await readDetails(context, given, place)
+    const name = await chooseName(context, invocation, place, dryRun)
     const client = await context.client()
 
     screen.activity(() => 'Indexing')
     if (!screen.live) screen.note('Indexing...')
-    const folder = await readSourceFolder(directory, signal)
     const project = await client.projects.byName(name)
     const isNew = project === undefined
     if (isNew && !dryRun) await confirmNew(context, invocation, name)
-    const request: DeployOptions = { project: name, ...details }
-    const upload = await prepareUpload(client, folder, project?.id, signal)
-    tellUpload(context, folder, upload)
+    const request: DeployOptions = { project: name, ...details, ...(place.kind === 'git' && { git: place.git }) }
+    const source = await sourceAt(context, client, place, project?.id, given['import-env'] === true)
     if (dryRun) {
-      const plan = await sendPlan(client, request, upload, signal)
+      const plan = await source.plan(request)
       screen.activity(undefined)
-      if (invocation.options.dry === true || screen.json) return screen.document(plan)
+      if (given.dry === true || screen.json) return screen.document(plan)
       for (const line of planText(plan)) screen.result(line)
       return
     }
 
-    screen.activity(() => `Uploading ${formatBytes(upload.bytes)}`)
-    if (!screen.live) screen.note('Uploading...')
+    screen.activity(() => (place.kind === 'git' ? 'Ordering' : `Uploading ${formatBytes(source.bytes)}`))
+    if (!screen.live && place.kind !== 'git') screen.note('Uploading...')
     const begun = Date.now()
-    const accepted = await send(client, request, folder, upload, signal)
+    const accepted = await source.send(request)
     screen.activity(undefined)
     if (isNew) screen.note(`Project ${name} created.`)
     screen.note(`Deployment ${accepted.deploymentId}`)
-    if (invocation.options.detach === true || invocation.options['no-wait'] === true)
+    if (given.detach === true || given['no-wait'] === true)
       return screen.json ? screen.document(accepted) : screen.result(safeText(accepted.url))
     await followDeploy(context, client, accepted, timeoutMs)
     screen.note(
@@ -88,68 +93,73 @@ export const deploy = defineCommand({
   },
 })
 
-function readDetails({ options }: DeployInvocation): Omit<DeployOptions, 'project'> {
-  return {
-    ...(options.runtime !== undefined && { runtime: readChoice(options.runtime, '--runtime', runtimes) }),
-    ...(options.env !== undefined && { env: readVariables(options.env) }),
-    ...(options.port !== undefined && { port: readInteger(options.port, '--port', { min: 1, max: 65_535 }) }),
-    ...(options.start !== undefined && { start: options.start }),
+async function findPlace(
+  { cwd, settings }: CommandContext,
+  { options: given, positionals }: DeployInvocation,
+): Promise<Place> {
+  if (given.git !== undefined) {
+    if (positionals.length > 0) throw new UsageError('Give a folder or --git, not both.', 'deploy')
+    const git = {
+      url: given.git,
+      ...(given.ref !== undefined && { ref: given.ref }),
+      ...(settings.gitToken !== undefined && { token: settings.gitToken }),
+    }
+    return { kind: 'git', git }
   }
+  if (given.ref !== undefined) throw new UsageError('--ref goes with --git.', 'deploy')
+  const path = resolve(cwd, positionals[0] ?? '.')
+  const found = await stat(path).catch(() => undefined)
+  return { kind: found?.isFile() === true ? 'archive' : 'folder', path }
 }
 
-async function chooseName(context: CommandContext, { options }: DeployInvocation, directory: string, dryRun: boolean) {
+async function readDetails({ screen }: CommandContext, given: DeployInvocation['options'], place: Place) {
+  const details = readDeployOptions(given)
+  if (given['import-env'] !== true) return details
+  if (place.kind !== 'folder') throw new UsageError('--import-env reads the .env file of a folder.', 'deploy')
+  const imported = await readEnvFile(place.path)
+  const names = Object.keys(imported)
+  screen.note(names.length === 0 ? '.env holds no variables.' : `From .env: ${names.join(', ')}`)
+  return { ...details, env: { ...imported, ...details.env } }
+}
+
+function sourceAt(
+  context: CommandContext,
+  client: Client,
+  place: Place,
+  projectId: string | undefined,
+  envImported: boolean,
+): Promise<DeploySource> | DeploySource {
+  if (place.kind === 'git') return gitSource(context, client)
+  if (place.kind === 'archive') return archiveSource(context, client, place.path)
+  return folderSource(context, client, { directory: place.path, projectId, envImported })
+}
+
+async function chooseName(
+  context: CommandContext,
+  { options: given }: DeployInvocation,
+  place: Place,
+  dryRun: boolean,
+) {
+  const suggestion =
+    place.kind === 'folder'
+      ? await suggestedName(place.path)
+      : projectNameFrom(
+          basename(place.kind === 'git' ? place.git.url : place.path).replace(
+            /(\.git|\.zip|\.tar|\.tar\.gz|\.tgz)$/,
+            '',
+          ),
+        )
   // A plan stores nothing: the name cannot make anything, so a script need not say it.
-  if (dryRun && options.project === undefined) return suggestedName(directory)
-  return projectName(context, options.project, { directory, yes: options.yes === true, command: 'deploy' })
+  if (dryRun && given.project === undefined) return suggestion
+  return projectName(context, given.project, { suggestion, yes: given.yes === true, command: 'deploy' })
 }
 
 /** A project comes into being by --project, --yes or a person's yes, never by a guess. */
-async function confirmNew(context: CommandContext, { options }: DeployInvocation, name: string): Promise<void> {
-  if (options.project !== undefined || options.yes === true) return
+async function confirmNew(context: CommandContext, { options: given }: DeployInvocation, name: string): Promise<void> {
+  if (given.project !== undefined || given.yes === true) return
   context.screen.activity(undefined)
   if (!(await context.prompt.confirm(`Create project ${name}?`, true)))
     throw new Failure('cancelled', 'Nothing was deployed.')
-}
-
-function tellUpload({ screen }: CommandContext, folder: SourceFolder, upload: SourceUpload): void {
-  if (folder.secretFiles.length > 0)
-    screen.warn(
-      `not uploaded, they may hold secrets: ${listed(folder.secretFiles)}. Pass what the application needs with --env.`,
-    )
-  if (folder.specialFiles.length > 0)
-    screen.warn(`not uploaded, neither files nor links: ${listed(folder.specialFiles)}.`)
-  if (folder.entries.length === 0)
-    throw new Failure('nothing_to_run', `${folder.root} holds no files to upload.`, {
-      hint: 'Are they all in .gitignore or .coderunnerignore?',
-    })
-  const all = `${folder.entries.length} ${folder.entries.length === 1 ? 'file' : 'files'}, ${formatBytes(folder.totalBytes)}`
-  const unchanged = 'files' in upload && upload.unchanged
-  screen.note(
-    unchanged
-      ? `${all}; nothing has changed since it was uploaded before`
-      : `${all}; ${formatBytes(upload.bytes)} to upload`,
-  )
-}
-
-async function send(
-  client: Client,
-  request: DeployOptions,
-  folder: SourceFolder,
-  upload: SourceUpload,
-  signal: AbortSignal,
-): Promise<DeployAccepted> {
-  try {
-    return await sendDeploy(client, request, upload, signal)
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error
-    if (error.status === 413)
-      throw new Failure('too_large', `${formatBytes(upload.bytes)} is more than the server takes: ${error.detail}`, {
-        hint: 'Leave out what the application does not need with a .coderunnerignore file.',
-      })
-    // What the project had when it was asked has been swept since: everything goes once more.
-    if (error.code !== 'missing_files') throw error
-    return sendDeploy(client, request, await prepareUpload(client, folder, undefined, signal), signal)
-  }
 }
 
 async function followDeploy(
@@ -164,24 +174,10 @@ async function followDeploy(
     if (deployment.status !== 'RUNNING' && deployment.status !== 'SLEEPING')
       throw new Failure('start_failed', `The deployment is ${deployment.status}, not RUNNING.`)
   } catch (error) {
-    if (error instanceof Interrupted) await cancel(context, deploymentId)
+    if (error instanceof Interrupted) {
+      screen.note('Cancelling the deployment...')
+      await cancelDeployment(context, deploymentId)
+    }
     throw error
   }
-}
-
-async function cancel(context: CommandContext, id: string): Promise<void> {
-  context.screen.note('Cancelling the deployment...')
-  const client = await context.client({ outliveInterrupt: true })
-  try {
-    await client.deployments.act(id, 'cancel', AbortSignal.timeout(cancelWithinMs))
-  } catch (error) {
-    // Already running, or already ended: there is nothing to cancel then.
-    if (error instanceof ApiError && error.status === 409) return
-    context.screen.warn(`the deployment could not be cancelled and goes on: ${(error as Error).message}`)
-  }
-}
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 5).map(name => safeText(name))
-  return names.length > shown.length ? `${shown.join(', ')} and ${names.length - shown.length} more` : shown.join(', ')
 }

@@ -17,11 +17,11 @@ export async function suggestedName(directory: string): Promise<string> {
   return projectNameFrom(basename(directory))
 }
 
-/** The project's name from --project, or the folder's suggestion confirmed by a person; a script has to say it. */
+/** The project's name from --project, or the suggestion confirmed by a person; a script has to say it. */
 export async function projectName(
   context: CommandContext,
   given: string | undefined,
-  { directory, yes, command }: { directory: string; yes: boolean; command: string },
+  { suggestion, yes, command }: { suggestion: string; yes: boolean; command: string },
 ): Promise<string> {
   const { prompt } = context
   if (given !== undefined) return checked(given)
@@ -30,7 +30,6 @@ export async function projectName(
       'Say which project with --project NAME: it is not guessed when nobody is there to confirm.',
       command,
     )
-  const suggestion = await suggestedName(directory)
   return yes ? suggestion : checked(await prompt.text('Project', suggestion))
 }
 
@@ -41,7 +40,11 @@ export async function existingProject(
   given: string | undefined,
   command: string,
 ): Promise<Project> {
-  const name = await projectName(context, given, { directory: context.cwd, yes: false, command })
+  const name = await projectName(context, given, {
+    suggestion: given ?? (await suggestedName(context.cwd)),
+    yes: false,
+    command,
+  })
   const project = await client.projects.byName(name)
   if (project === undefined)
     throw new Failure('not_found', `There is no project “${name}” among yours.`, {

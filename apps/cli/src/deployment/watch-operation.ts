@@ -30,7 +30,6 @@ export async function watchOperation(options: WatchOptions): Promise<Deployment>
   const view = new StepsView(screen)
   const logEnd = new AbortController()
   const tail: LogEntry[] = []
-  let lookNow: (() => void) | undefined
   const log = new DeploymentLog({
     client,
     deploymentId,
@@ -38,14 +37,10 @@ export async function watchOperation(options: WatchOptions): Promise<Deployment>
       tail.push(...entries)
       tail.splice(0, tail.length - tailLines)
       if (showLog) for (const entry of entries) screen.outputLine(logLine(entry))
-      lookNow?.()
     },
   })
   const following = showLog ? log.follow(AbortSignal.any([signal, logEnd.signal])) : Promise.resolve()
   try {
-    const onStart = (look: () => void) => {
-      lookNow = look
-    }
     const { deployment, operation } = await waitForOperation({
       client,
       deploymentId,
@@ -53,7 +48,6 @@ export async function watchOperation(options: WatchOptions): Promise<Deployment>
       timeoutMs,
       signal,
       onSteps: steps => view.update(steps),
-      onStart,
     })
     logEnd.abort()
     await following
@@ -79,6 +73,8 @@ function failureOf(
   const step = operation?.steps.find(({ status }) => status === 'FAILED')
   const error = step?.error ?? deployment.error
   const kind = operation?.kind ?? 'deploy'
+  if (operation?.status === 'CANCELLED' && deployment.error?.code === 'superseded')
+    return new Failure('superseded', safeText(deployment.error.message))
   if (operation?.status === 'CANCELLED') return new Failure('cancelled', `The ${kind} was cancelled.`)
   const where = step === undefined ? `The ${kind} failed` : `The ${kind} failed at step ${safeText(step.name)}`
   const why = error === undefined ? '' : `: ${safeText(error.message)}`

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { dirname, join, sep } from 'node:path'
 import ignore, { type Ignore } from 'ignore'
 import { lstatIfPresent } from './lstat-if-present.ts'
 
@@ -33,18 +33,19 @@ export class IgnoreRules {
     this.#own = own
   }
 
-  /** Rules at the top of the folder that is deployed. */
-  static async at(folder: string): Promise<IgnoreRules> {
+  /** Rules at the top of the folder that is deployed. `names`: of the files directly in it. */
+  static async at(folder: string, names: ReadonlySet<string>): Promise<IgnoreRules> {
     const above = await gitRulesAbove(folder)
     // A folder that is itself ignored was named on purpose (`deploy dist`): the rules that ignore it do not apply to it.
     const applicable = verdict(above, folder, true) === 'ignored' ? [] : above
-    return new IgnoreRules(applicable, []).#with(folder)
+    return new IgnoreRules(applicable, []).#with(folder, names)
   }
 
   /** Rules within `directory`, an absolute path directly below. `taken back` directories shed git's rules from above. */
-  async enter(directory: string): Promise<IgnoreRules> {
+  enter(directory: string, names: ReadonlySet<string>): IgnoreRules {
     const takenBack = verdict(this.#own, directory, true) === 'kept'
-    return new IgnoreRules(takenBack ? [] : this.#git, this.#own).#with(directory)
+    if (!takenBack && !names.has('.gitignore') && !names.has('.coderunnerignore')) return this
+    return new IgnoreRules(takenBack ? [] : this.#git, this.#own).#with(directory, names)
   }
 
   drops(name: string, path: string, isDirectory: boolean): boolean {
@@ -55,12 +56,9 @@ export class IgnoreRules {
     return verdict(this.#git, path, isDirectory) === 'ignored'
   }
 
-  async #with(directory: string): Promise<IgnoreRules> {
-    const [git, own] = await Promise.all([
-      readRules(directory, '.gitignore'),
-      readRules(directory, '.coderunnerignore'),
-    ])
-    return new IgnoreRules([...this.#git, ...git], [...this.#own, ...own])
+  #with(directory: string, names: ReadonlySet<string>): IgnoreRules {
+    const rulesOf = (name: string) => (names.has(name) ? readRules(directory, name) : [])
+    return new IgnoreRules([...this.#git, ...rulesOf('.gitignore')], [...this.#own, ...rulesOf('.coderunnerignore')])
   }
 }
 
@@ -70,20 +68,19 @@ export function isSecretFile(name: string): boolean {
 
 /** The deepest file with an opinion decides. */
 function verdict(files: readonly RuleFile[], path: string, isDirectory: boolean): Verdict {
-  for (const { directory, rules } of files.toReversed()) {
-    const below = relative(directory, path).split(sep).join('/')
-    const result = rules.test(isDirectory ? `${below}/` : below)
+  for (let at = files.length - 1; at >= 0; at--) {
+    const { directory, rules } = files[at] as RuleFile
+    const below = path.slice(directory.endsWith(sep) ? directory.length : directory.length + 1)
+    const posix = sep === '/' ? below : below.split(sep).join('/')
+    const result = rules.test(isDirectory ? `${posix}/` : posix)
     if (result.ignored) return 'ignored'
     if (result.unignored) return 'kept'
   }
   return undefined
 }
 
-async function readRules(directory: string, name: string): Promise<RuleFile[]> {
-  const path = join(directory, name)
-  const entry = await lstatIfPresent(path)
-  if (entry?.isFile() !== true) return []
-  return [{ directory, rules: ignore().add(await readFile(path, 'utf8')) }]
+function readRules(directory: string, name: string): RuleFile[] {
+  return [{ directory, rules: ignore().add(readFileSync(join(directory, name), 'utf8')) }]
 }
 
 async function gitRulesAbove(folder: string): Promise<RuleFile[]> {
@@ -93,6 +90,9 @@ async function gitRulesAbove(folder: string): Promise<RuleFile[]> {
     if ((await lstatIfPresent(join(directory, '.git'))) !== undefined) break
     if (dirname(directory) === directory) return [] // Not in a repository.
   }
-  const files = await Promise.all(directories.map(directory => readRules(directory, '.gitignore')))
-  return files.flat()
+  const files: RuleFile[] = []
+  for (const directory of directories)
+    if ((await lstatIfPresent(join(directory, '.gitignore')))?.isFile() === true)
+      files.push(...readRules(directory, '.gitignore'))
+  return files
 }

@@ -1,15 +1,25 @@
-import { readdir, readlink, realpath, stat } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { type Dirent, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
+import { realpath, stat } from 'node:fs/promises'
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Failure } from '../failure.ts'
 import { safeText } from '../terminal/safe-text.ts'
 import { UsageError } from '../usage-error.ts'
 import { IgnoreRules, isSecretFile } from './ignore-rules.ts'
-import { lstatIfPresent } from './lstat-if-present.ts'
 
-/** `path` is relative to the folder, with `/` between its parts. */
-export type SourceEntry =
-  | { kind: 'file'; path: string; absolute: string; size: number; executable: boolean }
-  | { kind: 'link'; path: string; target: string }
+export interface SourceFile {
+  kind: 'file'
+  /** Relative to the folder, with `/` between its parts. */
+  path: string
+  absolute: string
+  size: number
+  executable: boolean
+  /** Another one when the file was replaced or written to, as far as its attributes tell. */
+  stamp: string
+  /** When the attributes last changed, in milliseconds since 1970. */
+  changedAtMs: number
+}
+export type SourceEntry = SourceFile | { kind: 'link'; path: string; target: string }
 
 export interface SourceFolder {
   root: string
@@ -22,15 +32,28 @@ export interface SourceFolder {
   specialFiles: string[]
 }
 
+/** Comes along on a walk. */
+export interface WalkObserver {
+  /** Before a directory is read, so that a watch begun there misses nothing. */
+  see(directory: string): void
+  /** What of it stays at home. */
+  heed(directory: string, rules: IgnoreRules): void
+}
+
 const mostEntries = 100_000
 const longestPath = 1024
 const mostProblemsShown = 10
+const turnEvery = 500
 
 /** Lists what an upload of the folder would hold; reads names and attributes only, no contents. */
-export async function readSourceFolder(directory: string, signal?: AbortSignal): Promise<SourceFolder> {
+export async function readSourceFolder(
+  directory: string,
+  signal?: AbortSignal,
+  observer?: WalkObserver,
+): Promise<SourceFolder> {
   const root = await folderRoot(directory)
-  const walk = new FolderWalk(root, signal)
-  await walk.visit(root, '', await IgnoreRules.at(root))
+  const walk = new FolderWalk(root, signal, observer)
+  await walk.visit(root, '', undefined)
   if (walk.problems.length > 0) throw new Failure('invalid_request', problemText(walk.problems))
   const { entries, secretFiles, specialFiles } = walk
   entries.sort((a, b) => (a.path < b.path ? -1 : 1))
@@ -38,6 +61,7 @@ export async function readSourceFolder(directory: string, signal?: AbortSignal):
   return { root, entries, totalBytes, secretFiles, specialFiles }
 }
 
+/** Synchronous calls: attributes come from memory, and a turn of the thread pool for each takes ten times as long. */
 class FolderWalk {
   readonly entries: SourceEntry[] = []
   readonly secretFiles: string[] = []
@@ -45,43 +69,77 @@ class FolderWalk {
   readonly problems: string[] = []
   readonly #root: string
   readonly #signal: AbortSignal | undefined
+  readonly #observer: WalkObserver | undefined
+  #visited = 0
 
-  constructor(root: string, signal: AbortSignal | undefined) {
+  constructor(root: string, signal: AbortSignal | undefined, observer: WalkObserver | undefined) {
     this.#root = root
     this.#signal = signal
+    this.#observer = observer
   }
 
-  async visit(directory: string, prefix: string, rules: IgnoreRules): Promise<void> {
+  async visit(directory: string, prefix: string, above: IgnoreRules | undefined): Promise<void> {
+    if (++this.#visited % turnEvery === 0) await turn()
     this.#signal?.throwIfAborted()
-    for (const entry of await readdir(directory, { withFileTypes: true })) {
-      const absolute = join(directory, entry.name)
+    this.#observer?.see(directory)
+    const found = this.#namesIn(directory)
+    const files = new Set(found.filter(entry => entry.isFile()).map(entry => entry.name))
+    const rules = above === undefined ? await IgnoreRules.at(directory, files) : above.enter(directory, files)
+    this.#observer?.heed(directory, rules)
+    for (const entry of found) {
+      const absolute = directory.endsWith(sep) ? directory + entry.name : directory + sep + entry.name
       const path = prefix + entry.name
       if (rules.drops(entry.name, absolute, entry.isDirectory())) {
         if (!entry.isDirectory() && isSecretFile(entry.name)) this.secretFiles.push(path)
       } else if (!this.#nameIsGood(path)) {
         continue
       } else if (entry.isDirectory()) {
-        await this.visit(absolute, `${path}/`, await rules.enter(absolute))
+        await this.visit(absolute, `${path}/`, rules)
       } else if (entry.isFile()) {
-        await this.#addFile(absolute, path)
+        this.#addFile(absolute, path)
       } else if (entry.isSymbolicLink()) {
-        await this.#addLink(absolute, path)
+        this.#addLink(absolute, path)
       } else {
         this.specialFiles.push(path)
       }
     }
   }
 
-  async #addFile(absolute: string, path: string): Promise<void> {
-    const attributes = await lstatIfPresent(absolute)
-    if (attributes === undefined) return // Removed since the directory was read.
-    this.#add({ kind: 'file', path, absolute, size: attributes.size, executable: (attributes.mode & 0o100) !== 0 })
+  #namesIn(directory: string): Dirent[] {
+    try {
+      return readdirSync(directory, { withFileTypes: true })
+    } catch (cause) {
+      // Removed since its name was read; the folder itself is another matter.
+      if (directory !== this.#root && isMissing(cause)) return []
+      throw new Failure('source_unreadable', `${directory} cannot be read: ${(cause as Error).message}`)
+    }
   }
 
-  async #addLink(absolute: string, path: string): Promise<void> {
-    const target = await readlink(absolute)
+  #addFile(absolute: string, path: string): void {
+    const attributes = lstatSync(absolute, { throwIfNoEntry: false })
+    if (attributes === undefined) return // Removed since the directory was read.
+    const { size, mode, ino, mtimeMs, ctimeMs } = attributes
+    this.#add({
+      kind: 'file',
+      path,
+      absolute,
+      size,
+      executable: (mode & 0o100) !== 0,
+      stamp: `${ino} ${size} ${mtimeMs} ${ctimeMs}`,
+      changedAtMs: Math.max(mtimeMs, ctimeMs),
+    })
+  }
+
+  #addLink(absolute: string, path: string): void {
+    let target: string
+    try {
+      target = readlinkSync(absolute)
+    } catch (error) {
+      if (isMissing(error)) return
+      throw error
+    }
     // Both readings have to stay inside: the text of the link, and where it leads through other links today.
-    const real = await realpath(absolute).catch(() => undefined) // A link to nothing is kept as it is.
+    const real = realpathIfPresent(absolute) // A link to nothing is kept as it is.
     const leaves =
       isAbsolute(target) ||
       !this.#isInside(resolve(dirname(absolute), target)) ||
@@ -122,6 +180,18 @@ async function folderRoot(directory: string): Promise<string> {
   }
   if (!(await stat(root)).isDirectory()) throw new UsageError(`${directory} is not a folder.`, 'deploy')
   return root
+}
+
+function realpathIfPresent(path: string): string | undefined {
+  try {
+    return realpathSync(path)
+  } catch {
+    return undefined // Leads to nothing, or round in circles.
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 }
 
 function problemText(problems: string[]): string {

@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Client, DeployAccepted, DeployOptions, DeployPlan, SourceFile } from '@coderunner/client'
 import { Failure } from '../failure.ts'
+import type { FileHashes } from './file-hashes.ts'
 import { archiveStream } from './source-archive.ts'
 import type { SourceEntry, SourceFolder } from './source-folder.ts'
 
@@ -15,25 +14,33 @@ export type SourceUpload =
   | { files: SourceFile[]; bytes: number; unchanged: boolean }
   | { entries: SourceEntry[]; bytes: number }
 
-/**
- * Chooses the cheaper way. `projectId` is that of a project which exists already: its own stored files need no second
- * upload.
- */
+export interface UploadContext {
+  client: Client
+  hashes: FileHashes
+  /** Of a project that exists already: its own stored files need no second upload. */
+  projectId: string | undefined
+  /** Hashes that the project is known to have; it is asked when absent. */
+  stored?: ReadonlySet<string>
+  signal: AbortSignal
+}
+
+/** Chooses the cheaper way. */
 export async function prepareUpload(
-  client: Client,
   folder: SourceFolder,
-  projectId: string | undefined,
-  signal: AbortSignal,
+  { client, hashes: fileHashes, projectId, stored, signal }: UploadContext,
 ): Promise<SourceUpload> {
   const files = folder.entries.filter(entry => entry.kind === 'file')
   if (projectId === undefined && folder.totalBytes > mostJsonBytes)
     return { entries: folder.entries, bytes: folder.totalBytes }
-  const hashes = await mapLimited(files, file => hashOf(file, signal))
+  const hashes = await mapLimited(files, file => fileHashes.of(file, signal))
   const known = new Map(files.map((file, i) => [file.path, hashes[i] ?? '']))
+  const different = [...new Set(hashes)]
   const missing = new Set(
-    projectId === undefined || hashes.length === 0
-      ? hashes
-      : await client.projects.missingSources(projectId, [...new Set(hashes)], signal),
+    stored !== undefined
+      ? different.filter(hash => !stored.has(hash))
+      : projectId === undefined || hashes.length === 0
+        ? different
+        : await client.projects.missingSources(projectId, different, signal),
   )
   const bytes = files.reduce((sum, file) => sum + (missing.has(known.get(file.path) ?? '') ? file.size : 0), 0)
   if (bytes > mostJsonBytes) return { entries: folder.entries, bytes: folder.totalBytes }
@@ -72,17 +79,6 @@ async function describe(entry: SourceEntry, hash: string | undefined, missing: S
   if (content.length !== entry.size)
     throw new Failure('source_changed', `${entry.path} changed while it was read: deploy again.`)
   return { path: entry.path, content: content.toString('base64'), ...mode }
-}
-
-async function hashOf(file: SourceEntry & { kind: 'file' }, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256')
-  try {
-    for await (const chunk of createReadStream(file.absolute, { signal })) hash.update(chunk as Buffer)
-  } catch (cause) {
-    signal.throwIfAborted()
-    throw new Failure('source_unreadable', `${file.path} cannot be read: ${(cause as Error).message}`)
-  }
-  return hash.digest('hex')
 }
 
 /** `Promise.all` with few files open at a time. */
