@@ -16,7 +16,7 @@ import type { RouteTarget } from '@coderunner/contract'
 import { Agent, type Dispatcher, request } from 'undici'
 import { type BenchLine, benchLine, median } from './bench-line.ts'
 
-const runs = 3
+const runs = 5
 const seconds = 3
 const connections = 50
 const [measuredCore, otherCore] = ['0', '1']

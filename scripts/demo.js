@@ -2,5 +2,5 @@
 import { ensureReady } from './setup.js'
 import { runWithPinnedNode } from './with-node.js'
 
-await ensureReady({ install: true })
+await ensureReady({ install: true, root: 'npm run demo' })
 await runWithPinnedNode(new URL('./demo.ts', import.meta.url), process.argv.slice(2))

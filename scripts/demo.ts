@@ -21,7 +21,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 /** The usual port when it is free, so that the printed URLs are the ones in the README; else any. */
 async function freePort(wanted: number): Promise<string> {
   const probe = createServer().listen(wanted, '127.0.0.1')
-  const free = await Promise.race([once(probe, 'listening').then(() => true), once(probe, 'error').then(() => false)])
+  // `once` rejects when the probe says that the port is taken.
+  const free = await once(probe, 'listening').then(
+    () => true,
+    () => false,
+  )
   if (free) {
     probe.close()
     await once(probe, 'close')

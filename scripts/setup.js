@@ -24,13 +24,30 @@ const isRoot = () => process.getuid?.() === 0
 
 /**
  * Installs what is missing, or ends the process with the command that does.
- * @param {{install: boolean, system?: boolean}} options `system: false` leaves the distribution's packages alone
+ * @param {{install: boolean, system?: boolean, root?: string}} options `system: false` leaves the distribution's packages
+ *   alone; `root` is the command that has to be run as root where sandboxes are isolated
  */
-export async function ensureReady({ install, system = true }) {
+export async function ensureReady({ install, system = true, root }) {
+  const isolated = process.env.CODERUNNER_RUNTIME !== 'process'
+  if (isolated && root !== undefined) ensureRoot(root)
   ensureNodeModules(install)
-  if (system && process.platform === 'linux' && process.env.CODERUNNER_RUNTIME !== 'process') {
-    ensureSystemPackages(install)
+  if (system && isolated && process.platform === 'linux') ensureSystemPackages(install)
+}
+
+/** Before anything is installed: all that is missing at once, and the one command that sees to it. */
+function ensureRoot(command) {
+  if (isRoot() && process.platform === 'linux') return
+  const alternative = `Without isolation, for your own code only and on this machine only:\n  CODERUNNER_RUNTIME=process ${command}`
+  if (process.platform !== 'linux') {
+    say(`Isolated sandboxes need Linux, and this is ${process.platform}.\n${alternative}`)
+    process.exit(1)
   }
+  say('Isolated sandboxes need root, and this is not root.')
+  const missing = missingPrograms()
+  if (missing.length > 0) say(`Missing system packages: ${missing.join(', ')}.`)
+  const installs = missing.length > 0 || missingModules().length > 0
+  say(`Run${installs ? ', which also installs what is missing' : ''}:\n  sudo ${command}\n${alternative}`)
+  process.exit(1)
 }
 
 function ensureNodeModules(install) {
@@ -78,7 +95,7 @@ function allows(words, own) {
 }
 
 function ensureSystemPackages(install) {
-  const missing = Object.keys(packages).filter(name => !hasProgram(packages[name]))
+  const missing = missingPrograms()
   if (missing.length === 0) return
   const command = `apt-get install --yes --no-install-recommends ${missing.join(' ')}`
   const what = `Missing system packages: ${missing.join(', ')}.`
@@ -89,6 +106,8 @@ function ensureSystemPackages(install) {
   run('apt-get', ['update', '--quiet', '--quiet'], env)
   run('apt-get', ['--quiet', '--quiet', ...command.split(' ').slice(1)], env)
 }
+
+const missingPrograms = () => Object.keys(packages).filter(name => !hasProgram(packages[name]))
 
 function hasProgram(name) {
   const directories = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`.split(':')

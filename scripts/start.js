@@ -2,5 +2,5 @@
 import { ensureReady } from './setup.js'
 import { runWithPinnedNode } from './with-node.js'
 
-await ensureReady({ install: process.getuid?.() === 0 })
+await ensureReady({ install: true, root: 'npm start' })
 await runWithPinnedNode(new URL('../apps/coderunnerd/src/main.ts', import.meta.url), process.argv.slice(2))

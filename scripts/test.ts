@@ -15,6 +15,8 @@ const files = named.length > 0 ? named : await Array.fromAsync(glob(patterns))
 // The long ones first, so that none of them is alone at the end.
 files.sort((a, b) => Number(b.startsWith('test/')) - Number(a.startsWith('test/')) || a.localeCompare(b))
 
+// As coderunnerd does for itself: children of other users read what tests make.
+process.umask(0o022)
 const before = await machineState()
 await using cluster = await TestCluster.start()
 const run = spawn(

@@ -75,9 +75,11 @@ export class CodeRunner implements AsyncDisposable {
         if (api?.[1] !== undefined) this.apiUrl = api[1]
         const apps = /^apps\s+http\S*:(\d+)/.exec(line)
         if (apps?.[1] !== undefined) this.appsPort = Number(apps[1])
-        if (this.apiUrl !== '' && apps !== null) break
+        if (this.apiUrl === '' || apps === null) continue
+        daemon.stdout.resume()
+        return
       }
-      daemon.stdout.resume()
+      await ended
     })()
     await Promise.race([ready, ended])
     ended.catch(() => undefined) // Its end later on is the business of whoever ends it.
