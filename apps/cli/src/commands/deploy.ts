@@ -85,9 +85,10 @@ export const deploy = defineCommand({
     if (given.detach === true || given['no-wait'] === true)
       return screen.json ? screen.document(accepted) : screen.result(safeText(accepted.url))
     await followDeploy(context, client, accepted, timeoutMs)
-    screen.note(
-      `Live after ${formatDuration(Date.now() - begun)}; this version alone: ${safeText(accepted.deploymentUrl)}`,
-    )
+    // Without wildcard DNS a deployment has no address of its own.
+    const own =
+      accepted.deploymentUrl === accepted.url ? '' : `; this version alone: ${safeText(accepted.deploymentUrl)}`
+    screen.note(`Live after ${formatDuration(Date.now() - begun)}${own}`)
     if (screen.json) screen.document({ ...accepted, status: 'RUNNING', durationMs: Date.now() - begun })
     else screen.result(safeText(accepted.url))
   },

@@ -54,7 +54,10 @@ export async function chooseNodeVersion(
   }
   const version = await versions.node(range)
   if (version === undefined)
-    throw new AppError('build_failed', `There is no version of Node that fits “${asked.range}” (${asked.by}).`)
+    throw new AppError(
+      'build_failed',
+      `There is no version of Node that fits “${asked.range}” (${asked.by}). Write for example "24.x" or ">=20".`,
+    )
   findings.found(`Node ${version}`, why)
   return version
 }

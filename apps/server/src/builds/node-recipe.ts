@@ -21,6 +21,7 @@ import { usesPlugAndPlay, yarnLinker } from '../analysis/yarn-settings.ts'
 import type { SourceTree } from '../sources/source-tree.ts'
 import type { BuildCommand, BuildRecipe, DependencyRecipe, ReadText } from './build-recipe.ts'
 import { installPaths, registryOf, variablesIn } from './node-manifests.ts'
+import { npmPrune } from './npm-prune.ts'
 import { registryWords } from './registry-environment.ts'
 
 export async function nodeRecipe(detection: api.Detection, tree: SourceTree, read: ReadText): Promise<BuildRecipe> {
@@ -61,7 +62,7 @@ export async function nodeRecipe(detection: api.Detection, tree: SourceTree, rea
     software,
     ...(dependencies === undefined ? {} : { dependencies }),
     build: [...scripts, ...lifecycleOf(workspaces, manager).map(command), ...build],
-    prune: [...prune, ...cleanup].map(command),
+    prune: [...prune.map(line => (manager.name === 'npm' ? npmPrune : command(line))), ...cleanup.map(command)],
   }
 }
 
@@ -71,11 +72,6 @@ const quiet = {
   npm_config_fund: 'false',
   npm_config_audit: 'false',
   npm_config_progress: 'false',
-  // The version that was chosen is the one that runs: none fetches another of itself.
-  npm_config_manage_package_manager_versions: 'false',
-  pnpm_config_manage_package_manager_versions: 'false',
-  pnpm_config_pm_on_fail: 'ignore',
-  npm_config_package_manager_strict: 'false',
   COREPACK_ENABLE_STRICT: '0',
   YARN_ENABLE_TELEMETRY: '0',
   NEXT_TELEMETRY_DISABLED: '1',
@@ -84,14 +80,24 @@ const quiet = {
   NG_CLI_ANALYTICS: 'false',
 }
 
+/** In both words: later versions read the second only. */
+const pnpmSettings = {
+  npm_config_store_dir: '/tmp/pnpm-store',
+  pnpm_config_store_dir: '/tmp/pnpm-store',
+  // The version that was chosen is the one that runs: it fetches no other of itself.
+  npm_config_manage_package_manager_versions: 'false',
+  pnpm_config_manage_package_manager_versions: 'false',
+  pnpm_config_pm_on_fail: 'ignore',
+  npm_config_package_manager_strict: 'false',
+}
+
 /** Caches lie outside the application directory, so that no layer keeps them. */
 async function settingsOf(
   manager: Manager,
   files: { has(path: string): boolean; read: ReadText },
 ): Promise<Record<string, string>> {
   if (manager.name === 'npm') return {}
-  if (manager.name === 'pnpm')
-    return { npm_config_store_dir: '/tmp/pnpm-store', pnpm_config_store_dir: '/tmp/pnpm-store' }
+  if (manager.name === 'pnpm') return pnpmSettings
   if (manager.name === 'bun') return { BUN_INSTALL_CACHE_DIR: '/tmp/bun-cache' }
   if (!isBerry(manager)) return { YARN_CACHE_FOLDER: '/tmp/yarn-cache' }
   const ownVersion = { YARN_IGNORE_PATH: '1' }

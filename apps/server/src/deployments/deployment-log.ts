@@ -24,7 +24,11 @@ export class DeploymentLog {
 
   /** What CodeRunner itself has to say. */
   async system(message: string, level: LogLevel = 'info', instance = ''): Promise<void> {
-    await this.#append([{ source: 'system', stream: 'stdout', level, message, instance, time: Date.now() }])
+    const time = Date.now()
+    const lines = message.split('\n')
+    await this.#append(
+      lines.map(line => ({ source: 'system', stream: 'stdout', level, message: line, instance, time })),
+    )
   }
 
   async build(stream: 'stdout' | 'stderr', lines: readonly string[]): Promise<void> {

@@ -5,7 +5,7 @@
  * cut off anywhere and the next goes on.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { AppError, type DeploymentStatus } from '@coderunner/contract'
+import { AppError, type DeploymentStatus, type OperationKind } from '@coderunner/contract'
 import type { SandboxProvider } from '@coderunner/runtime'
 import type { Logger } from 'pino'
 import type { Db } from '../database.ts'
@@ -169,6 +169,8 @@ export class DeploymentRun {
     for (let round = 0; round < maxRounds + unavailable; round++) {
       signal.throwIfAborted()
       const deployment = await this.#deployment()
+      // The notice of a stop or destroy may come later than what it ordered can be read: its own operation does that work.
+      if (isOverruled(operation.kind, deployment.desired)) throw new CancelledError()
       const desired: Desired = {
         state: deployment.desired,
         promote: deployment.promote_when_healthy,
@@ -354,4 +356,9 @@ function aborted(signal: AbortSignal): Promise<never> {
 function asAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
   return new AppError('internal', 'Something went wrong in CodeRunner itself; its log says more.', { cause: error })
+}
+
+function isOverruled(kind: OperationKind, desired: Desired['state']): boolean {
+  if (desired === 'destroyed') return kind !== 'destroy'
+  return desired === 'stopped' && kind !== 'stop' && kind !== 'destroy'
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { operations } from './operation-store.ts'
 import { World } from './test-world.ts'
 
 const app = { 'server.js': '//' }
@@ -298,6 +299,20 @@ test('destroying one that is being built ends the build', async () => {
   await world.ended(id)
   assert.equal((await world.find(id)).status, 'DESTROYED')
   assert.deepEqual(await world.provider.list(), [])
+})
+
+test('destroying one at any moment of its deploy ends both operations', async () => {
+  await using world = await World.start()
+  const moments = ['Found build', '> npm run build']
+  for (const moment of moments) {
+    const id = await world.deploy({ 'package.json': '{"scripts":{"build":"hang","start":"node server.js"}}', ...app })
+    await world.until(async () => (await world.log(id)).some(line => line.includes(moment)))
+    await world.act(id, 'destroy')
+    await world.ended(id)
+    const outcomes = (await operations(world.database.db).latest(id, 10)).map(({ kind, status }) => `${kind} ${status}`)
+    assert.deepEqual(outcomes, ['destroy SUCCEEDED', 'deploy CANCELLED'])
+    assert.equal((await world.find(id)).status, 'DESTROYED')
+  }
 })
 
 test('a build that takes too long is ended', async () => {

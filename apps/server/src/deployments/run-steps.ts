@@ -8,7 +8,7 @@ import {
   type SandboxSpec,
 } from '@coderunner/runtime'
 import { argvOf } from '../analysis/command-line.ts'
-import { meaningfulLines } from '../builds/build-failure.ts'
+import { meaningfulLines, startFailure } from '../builds/build-failure.ts'
 import { runtimeEnvironment } from '../builds/python-recipe.ts'
 import type { Db } from '../database.ts'
 import type { IngressLink } from '../routing/ingress-link.ts'
@@ -157,16 +157,12 @@ export class RunSteps {
       })
       run.signal.throwIfAborted()
       await store.update(row.id, { status: 'RUNNING', port })
-      await run.log.system(`${name} answers on port ${port}.`, 'info', name)
+      await run.log.system(`Answers on port ${port}.`, 'info', name)
       if (port !== expected)
-        await run.log.system(
-          `${name} listens on port ${port} and not on PORT (${expected}): found and used.`,
-          'warn',
-          name,
-        )
+        await run.log.system(`Listens on port ${port} and not on PORT (${expected}): found and used.`, 'warn', name)
       if (bound === 'loopback')
         await run.log.system(
-          `${name} listens on 127.0.0.1 only: it is reached all the same, but should listen on 0.0.0.0 (HOST).`,
+          `Listens on 127.0.0.1 only: it is reached all the same, but should listen on 0.0.0.0 (HOST).`,
           'warn',
           name,
         )
@@ -264,7 +260,9 @@ export function nameOf({ process, number }: { process: string; number: number })
 function withOutput(error: unknown, lines: readonly string[]): unknown {
   const tail = meaningfulLines(lines, 12)
   if (!(error instanceof AppError) || tail.length === 0) return error
-  return new AppError(error.code, `${error.message} Its last output:\n${tail.join('\n')}`, { cause: error })
+  const cause = error instanceof EndedEarlyError ? startFailure(lines) : undefined
+  const head = cause === undefined ? error.message : `${error.message} ${cause}`
+  return new AppError(error.code, `${head} Its last output:\n${tail.join('\n')}`, { cause: error })
 }
 
 async function aliveFor(ms: number, exited: Promise<{ code: number; outOfMemory: boolean }>, signal: AbortSignal) {
