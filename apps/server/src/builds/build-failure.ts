@@ -1,5 +1,11 @@
-/** Names what went wrong in a build from its last output: the class of error, what to do, the lines that say so. */
+/**
+ * Names what went wrong from the last output of a build, or of an application that ended at once: what is wrong and what
+ * to change in one sentence, then the lines that say so.
+ */
 import { AppError } from '@coderunner/contract'
+import type { FailureClass } from './failure-class.ts'
+import { installFailures } from './install-failures.ts'
+import { nodeFailures } from './node-failures.ts'
 import { pythonFailures } from './python-failures.ts'
 
 export interface FailedCommand {
@@ -10,83 +16,94 @@ export interface FailedCommand {
   outOfMemory?: boolean
 }
 
-interface FailureClass {
-  pattern: RegExp
-  explain: (found: RegExpExecArray) => string
-}
+const outOfMemorySentence =
+  'The build ran out of memory (2048 MB): let it do less at once, such as fewer workers or no source maps.'
 
 const classes: readonly FailureClass[] = [
   {
-    pattern: /JavaScript heap out of memory|Killed process|ENOMEM/,
-    explain: () => 'The build ran out of memory (2048 MB).',
+    pattern: /JavaScript heap out of memory/,
+    explain: () =>
+      'Node ran out of memory for JavaScript: set the variable NODE_OPTIONS to --max-old-space-size=1792 (builders have 2048 MB), or let the build do less at once.',
   },
-  { pattern: /No space left on device|ENOSPC/, explain: () => 'The build ran out of disk space.' },
+  {
+    pattern: /Killed process|ENOMEM|Cannot allocate memory|exit(?:ed with)? (?:code|status) 137/,
+    explain: () => outOfMemorySentence,
+  },
+  {
+    pattern: /No space left on device|ENOSPC/,
+    explain: () =>
+      'The build ran out of disk space (4096 MB): write less, or take what is not needed out of the dependencies.',
+  },
   ...pythonFailures,
+  ...installFailures,
+  ...nodeFailures,
   {
-    pattern: /[Mm]issing script: "?([\w:.-]+)"?/,
-    explain: ([, script]) => `package.json has no script “${script}”: add it, or take out what calls it.`,
+    pattern: /(?:^|\n)([^\n]{0,200}?error (?:TS\d+): [^\n]{1,200})/,
+    explain: ([, line]) =>
+      `TypeScript found errors, the first of them: ${line?.trim()}. Mend it, or build without checking types.`,
   },
   {
-    pattern: /npm error code (ERESOLVE)/,
-    explain: () => 'The dependencies contradict each other (peer dependencies): see below which.',
+    pattern: /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b(?: ([\w.:-]+))?/,
+    explain: ([, code, where]) =>
+      `The build could not reach ${where ?? 'another machine'} (${code}): see whether it is there while building, and open to sandboxes.`,
   },
-  {
-    pattern:
-      /npm error (?:code E404|404)[\s\S]*?'?((?:@[\w.-]+\/)?[\w.-]+@[^\s']+)'? (?:is not in this registry|could not be found)/,
-    explain: ([, what]) => `The registry has no ${what}: look for a typing mistake, or for a private package.`,
-  },
-  {
-    pattern: /npm error code (ETARGET|E404)/,
-    explain: () => 'A dependency is not in the registry in the version asked for.',
-  },
-  {
-    pattern: /npm error code (E401|E403|ENEEDAUTH)/,
-    explain: () => 'The registry refused access: a private package needs a token in .npmrc.',
-  },
-  {
-    pattern: /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/,
-    explain: ([, code]) => `The package registry could not be reached (${code}): check the network of the host.`,
-  },
-  {
-    pattern: /npm error code (EBADENGINE|EBADPLATFORM)/,
-    explain: () => 'A dependency does not run on this version of Node or on Linux.',
-  },
-  { pattern: /npm error code (EINTEGRITY)/, explain: () => 'A package is not the one that the lock file names.' },
-  { pattern: /gyp ERR!/, explain: () => 'A dependency has to be compiled, and that failed.' },
-  {
-    pattern: /(?:sh: \d+: |sh: |bash: )([\w.-]+): (?:command )?not found/,
-    explain: ([, program]) => `The program “${program}” is not there: is it among the dependencies?`,
-  },
-  { pattern: /error (TS\d+): /, explain: () => 'TypeScript found errors.' },
   { pattern: /\bSyntaxError: (.*)/, explain: ([, what]) => `A file does not parse: ${what}` },
 ]
 
 export function buildFailure({ command, exitCode, lines, outOfMemory = false }: FailedCommand): AppError {
-  const text = lines.join('\n')
-  const cause = outOfMemory ? 'The build ran out of memory (2048 MB).' : explanation(text)
-  const head = `“${command}” ended with code ${exitCode}.${cause === undefined ? '' : ` ${cause}`}`
-  const tail = meaningfulLines(lines, 12)
-  return new AppError('build_failed', tail.length === 0 ? head : `${head}\n${tail.join('\n')}`)
+  const plain = lines.map(withoutColours)
+  const found = outOfMemory ? undefined : explanation(classes, plain.join('\n'))
+  const sentence = outOfMemory ? outOfMemorySentence : found?.sentence
+  const head = `“${command}” ended with code ${exitCode}.${sentence === undefined ? '' : ` ${sentence}`}`
+  const tail = meaningfulLines(plain, 12)
+  const telling = found === undefined || tail.includes(found.line) ? [] : meaningfulLines([found.line], 1)
+  return new AppError('build_failed', [head, ...telling, ...tail].join('\n'))
 }
 
-function explanation(text: string): string | undefined {
-  for (const { pattern, explain } of classes) {
+/** Of an application that ended before it answered: what is wrong and what to change, where its output says that. */
+export function startFailure(lines: readonly string[]): string | undefined {
+  return explanation(nodeFailures, lines.map(withoutColours).join('\n'))?.sentence
+}
+
+function explanation(
+  known: readonly FailureClass[],
+  text: string,
+): { sentence: string /** Where it is said. */; line: string } | undefined {
+  for (const { pattern, explain } of known) {
     const found = pattern.exec(text)
-    if (found !== null) return explain(found)
+    if (found === null) continue
+    const start = text.startsWith('\n', found.index) ? found.index + 1 : text.lastIndexOf('\n', found.index) + 1
+    return { sentence: explain(found), line: (text.slice(start).split('\n')[0] ?? '').slice(0, 300) }
   }
   return undefined
 }
 
-const chatter =
-  /^\s*$|^npm (?:error|ERR!) A complete log|^npm (?:error|ERR!)\s*\S*\/_logs\/|^npm notice|^npm (?:error|ERR!)\s*$/
+/** Nothing that tells the cause: empty lines, npm's advertising, frames inside Node, gyp's account of itself. */
+const chatter = new RegExp(
+  [
+    /^\s*$/,
+    /^npm notice/,
+    /^npm (?:error|ERR!)(?: \d{3})?\s*$/,
+    /^npm (?:error|ERR!) (?:A complete log|For a full report see)/,
+    /^npm (?:error|ERR!)\s*\S*\/_logs\//,
+    /^(?:npm (?:error|ERR!))?\s+at .*\(?node:[\w/]+:\d+:\d+\)?/,
+    /^\s*\d+: 0x[0-9a-f]+ /,
+    /^-+ Native stack trace -+$/,
+    /gyp ERR! (?:System|command|cwd|node -v|node-gyp -v|\$npm_package_\w+|not ok|stack\s+at )/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+)
 
 /** The last lines that say something, bounded for a message. */
 export function meaningfulLines(lines: readonly string[], count: number): string[] {
-  return (
-    lines
-      // oxlint-disable-next-line no-control-regex -- colour sequences begin with one
-      .map(line => line.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '').slice(0, 300))
-      .filter(line => !chatter.test(line))
-      .slice(-count)
-  )
+  return lines
+    .map(line => withoutColours(line).slice(0, 300))
+    .filter(line => !chatter.test(line))
+    .slice(-count)
+}
+
+function withoutColours(line: string): string {
+  // oxlint-disable-next-line no-control-regex -- colour sequences begin with one
+  return line.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '')
 }
