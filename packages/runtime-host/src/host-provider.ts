@@ -122,7 +122,8 @@ export class HostProvider implements SandboxProvider {
   }
 
   async list(): Promise<SandboxInfo[]> {
-    return [...this.#sandboxes.values()].map(sandbox => sandbox.describe())
+    // One that is on its way out is nobody's any more, and has nothing left to tell.
+    return [...this.#sandboxes.values()].filter(({ isGone }) => !isGone).map(sandbox => sandbox.describe())
   }
 
   /** Nothing there is no error. */

@@ -75,6 +75,11 @@ export class HostSandbox implements Sandbox {
     this.files = this.#agent?.files ?? refusedFiles(PROVIDER_NAME)
   }
 
+  /** It has been destroyed or captured, or is being so. */
+  get isGone(): boolean {
+    return this.#isGone
+  }
+
   /** For requests that are to be handed on to the agent as they are. */
   get agentDispatcher(): Pool {
     if (this.#dispatcher === undefined || this.#isGone) throw this.#refusal()

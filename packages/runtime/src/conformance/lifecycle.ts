@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { AppError, newId } from '@coderunner/contract'
 import { StaleEpochError } from '../errors.ts'
 import type { SandboxSpec } from '../sandbox.ts'
@@ -95,6 +96,19 @@ export function lifecycleTests(world: () => ConformanceWorld): void {
       assert.equal((await provider.list()).length, 4)
       await Promise.all(many.map(sandbox => sandbox.destroy(fence)))
       assert.deepEqual(await provider.list(), [])
+    })
+
+    test('the list is told while sandboxes are being destroyed', async () => {
+      const { fence, provider } = world()
+      const ending = await Promise.all(Array.from({ length: 3 }, () => world().create()))
+      const stays = await world().create()
+      const ended = new AbortController()
+      const destroyed = Promise.all(ending.map(sandbox => sandbox.destroy(fence))).finally(() => ended.abort())
+      do {
+        assert.ok((await provider.list()).some(({ id }) => id === stays.id))
+        await setImmediate()
+      } while (!ended.signal.aborted)
+      await destroyed
     })
 
     test('what is wrong with the machine is told with what mends it', async () => {
