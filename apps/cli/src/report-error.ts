@@ -2,7 +2,7 @@ import { ApiError } from '@coderunner/client'
 import { AppError } from '@coderunner/contract/errors'
 import { readConfig, type Settings } from './config.ts'
 import { Failure, Interrupted } from './failure.ts'
-import { safeText } from './terminal/safe-text.ts'
+import { safeLines, safeText } from './terminal/safe-text.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Tells an error: for people on stderr, for programs as a document on stdout. */
@@ -49,7 +49,7 @@ function describe(error: unknown): Description {
   if (error instanceof ApiError) {
     const fields = error.errors.map(({ path, message }) => `  ${safeText(path)}: ${safeText(message)}`).join('\n')
     const extra = { requestId: error.requestId, ...(error.errors.length > 0 && { errors: error.errors }) }
-    const message = safeText(error.detail) + (fields === '' ? '' : `\n${fields}`)
+    const message = safeLines(error.detail) + (fields === '' ? '' : `\n${fields}`)
     return { code: error.code, message, hint: hintFor(error), exitCode: 1, extra }
   }
   if (error instanceof AppError) return { code: error.code, message: error.message, exitCode: 1 }

@@ -2,7 +2,7 @@ import type { Deployment, DeploymentSummary } from '@coderunner/client'
 import { defineCommand } from '../command.ts'
 import { existingProject } from '../deployment/choose-project.ts'
 import { formatAge } from '../duration.ts'
-import { safeText } from '../terminal/safe-text.ts'
+import { safeLines, safeText } from '../terminal/safe-text.ts'
 import type { Screen } from '../terminal/screen.ts'
 
 const listLimit = 20
@@ -56,7 +56,7 @@ function showDetails(screen: Screen, deployment: Deployment): void {
   screen.result('')
   screen.result(`${safeText(deployment.project)} ${deployment.id} ${deployment.status}`)
   screen.result(`  ${safeText(deployment.serving ? deployment.url : deployment.deploymentUrl)}`)
-  if (deployment.error !== undefined) screen.result(`  ${safeText(deployment.error.message)}`)
+  if (deployment.error !== undefined) screen.result(`  ${safeLines(deployment.error.message)}`)
   const instances = deployment.instances.filter(({ status }) => status !== 'GONE')
   if (instances.length === 0) return
   screen.table([

@@ -1,6 +1,6 @@
 import type { Client, Deployment, LogEntry } from '@coderunner/client'
 import { Failure } from '../failure.ts'
-import { safeText } from '../terminal/safe-text.ts'
+import { safeLines, safeText } from '../terminal/safe-text.ts'
 import type { Screen } from '../terminal/screen.ts'
 import { StepsView } from '../terminal/steps-view.ts'
 import { DeploymentLog } from './deployment-log.ts'
@@ -77,7 +77,7 @@ function failureOf(
     return new Failure('superseded', safeText(deployment.error.message))
   if (operation?.status === 'CANCELLED') return new Failure('cancelled', `The ${kind} was cancelled.`)
   const where = step === undefined ? `The ${kind} failed` : `The ${kind} failed at step ${safeText(step.name)}`
-  const why = error === undefined ? '' : `: ${safeText(error.message)}`
+  const why = error === undefined ? '' : `: ${safeLines(error.message)}`
   return new Failure(error?.code ?? 'start_failed', `${where}${why}`, {
     hint: `The whole log: coderunner logs ${deployment.id} --all`,
   })

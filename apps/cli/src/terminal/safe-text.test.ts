@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logLine } from './log-line.ts'
-import { safeText } from './safe-text.ts'
+import { safeLines, safeText } from './safe-text.ts'
 
 test('orders to the terminal are spelled out; text and tabs stay', () => {
   assert.equal(safeText('größe\t✓ 日本\r\n'), 'größe\t✓ 日本')
   assert.equal(safeText('\u001b[2J\u001b]0;title\u0007x'), '\\x1b[2J\\x1b]0;title\\x07x')
   assert.equal(safeText('a\rb\nc\bd\u007f\u009bm'), 'a\\x0db\\x0ac\\x08d\\x7f\\x9bm')
   assert.equal(safeText('user\u202Etxt.exe'), 'user\\u202etxt.exe')
+})
+
+test('lines of a message stay apart, and below the first', () => {
+  assert.equal(safeLines('The build failed.\nerror: a\u001b[2J\rb'), 'The build failed.\n  error: a\\x1b[2J\\x0db')
 })
 
 test('colours stay where they are wanted, and end with the line', () => {

@@ -23,6 +23,14 @@ export function safeText(text: string, { colours = false }: { colours?: boolean 
   return end === 0 ? result : `${result}\u001b[0m`
 }
 
+/** Text of several lines, those after the first indented: none of them can pass for one of the CLI's own. */
+export function safeLines(text: string): string {
+  return text
+    .split('\n')
+    .map(line => safeText(line))
+    .join('\n  ')
+}
+
 function spellOut(character: string): string {
   const code = character.charCodeAt(0)
   return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`

@@ -142,7 +142,7 @@ function nothingToRun(files: ProjectFiles, { runtime }: Wishes, { notes }: Findi
   return new AppError(
     'nothing_to_run',
     [
-      `Nothing to run was found. Looked for ${looked.join(', ')}.`,
+      `Nothing to run was found. Looked for ${looked.join(', ')}. Add one of them, or say how it starts with --start.`,
       ...docker,
       ...below,
       ...notes.map(note => `Note: ${note}.`),

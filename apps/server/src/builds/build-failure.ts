@@ -51,7 +51,7 @@ const classes: readonly FailureClass[] = [
 ]
 
 export function buildFailure({ command, exitCode, lines, outOfMemory = false }: FailedCommand): AppError {
-  const plain = lines.map(withoutColours)
+  const plain = lines.map(plainLine)
   const found = outOfMemory ? undefined : explanation(classes, plain.join('\n'))
   const sentence = outOfMemory ? outOfMemorySentence : found?.sentence
   const head = `“${command}” ended with code ${exitCode}.${sentence === undefined ? '' : ` ${sentence}`}`
@@ -62,7 +62,7 @@ export function buildFailure({ command, exitCode, lines, outOfMemory = false }: 
 
 /** Of an application that ended before it answered: what is wrong and what to change, where its output says that. */
 export function startFailure(lines: readonly string[]): string | undefined {
-  return explanation(nodeFailures, lines.map(withoutColours).join('\n'))?.sentence
+  return explanation(nodeFailures, lines.map(plainLine).join('\n'))?.sentence
 }
 
 function explanation(
@@ -86,7 +86,7 @@ const chatter = new RegExp(
     /^npm (?:error|ERR!)(?: \d{3})?\s*$/,
     /^npm (?:error|ERR!) (?:A complete log|For a full report see)/,
     /^npm (?:error|ERR!)\s*\S*\/_logs\//,
-    /^(?:npm (?:error|ERR!))?\s+at .*\(?node:[\w/]+:\d+:\d+\)?/,
+    /^(?:npm (?:error|ERR!))?\s+at [^\n]*(?:node:[\w/]+:\d+|\/usr\/local\/lib\/)/,
     /^\s*\d+: 0x[0-9a-f]+ /,
     /^-+ Native stack trace -+$/,
     /gyp ERR! (?:System|command|cwd|node -v|node-gyp -v|\$npm_package_\w+|not ok|stack\s+at )/,
@@ -98,12 +98,15 @@ const chatter = new RegExp(
 /** The last lines that say something, bounded for a message. */
 export function meaningfulLines(lines: readonly string[], count: number): string[] {
   return lines
-    .map(line => withoutColours(line).slice(0, 300))
+    .map(line => plainLine(line).slice(0, 300))
     .filter(line => !chatter.test(line))
     .slice(-count)
 }
 
-function withoutColours(line: string): string {
-  // oxlint-disable-next-line no-control-regex -- colour sequences begin with one
-  return line.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '')
+// oxlint-disable-next-line no-control-regex -- colour sequences begin with one
+const colour = /\u001b\[[0-9;]*[A-Za-z]/g
+
+/** Without colours, and no longer than what is looked for in it. */
+function plainLine(line: string): string {
+  return line.slice(0, 2000).replace(colour, '').slice(0, 1000)
 }

@@ -119,7 +119,10 @@ export function withTimeLimit(signal: AbortSignal, ms: number): { signal: AbortS
   const timer = setTimeout(
     () =>
       limit.abort(
-        new AppError('build_failed', `The build took longer than ${Math.round(ms / 60_000)} minutes and was ended.`),
+        new AppError(
+          'build_failed',
+          `The build took longer than ${Math.round(ms / 60_000)} minutes and was ended: its log says what it was doing.`,
+        ),
       ),
     ms,
   )

@@ -1,5 +1,5 @@
 /** What npm, pnpm, Yarn and Bun say when an install fails, the most telling first. */
-import type { FailureClass } from './failure-class.ts'
+import { type FailureClass, following } from './failure-class.ts'
 
 const refused = (url: string | undefined, status: string | undefined) => {
   const [, host = 'HOST', path = ''] = /^https?:\/\/([^/\s]+)\/?(\S*)/.exec(url ?? '') ?? []
@@ -19,38 +19,59 @@ const unreachable = (code: string | undefined, where: string | undefined) =>
 
 const networkCodes = 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH'
 
+const peerConflict = (found: RegExpExecArray) => {
+  const [there] = following(found, /Found: (\S+)/)
+  const [name, range, by] = following(found, /peer (?:\w+ )?((?:@[^@\s]+\/)?[^@\s]+)@"([^"\n]+)" from (\S+)/)
+  return there === undefined || by === undefined
+    ? 'The dependencies contradict each other (peer dependencies): change the version of one of those named below in package.json.'
+    : `${by} needs ${name} ${range}, and the project has ${there}: change the version of one of them in package.json, or put legacy-peer-deps=true into .npmrc.`
+}
+
+/** The compiler speaks before gyp does. */
+const notCompiled = ({ input }: RegExpExecArray) => {
+  const said = { input, index: 0 }
+  const [folder] = following(said, /npm (?:error|ERR!) path \/app\/(?:\S*node_modules\/)?(\S+)/)
+  const what = folder ?? 'A dependency'
+  const [header] = following(said, /fatal error: (\S+\.h\w*): No such file or directory/)
+  if (header !== undefined)
+    return `${what} has to be compiled and lacks the header ${header}, which builders do not have: take a version of it with binaries for Linux.`
+  const [line] = following(
+    said,
+    /^(?:npm (?:error|ERR!) )?(?:\.\.\/)*([^\s:]+:\d+:\d+: (?:fatal )?error: [^\n]{1,200})/m,
+  )
+  const [why] = following(said, /gyp ERR! stack Error: ([^\n]{1,200})/)
+  const cause =
+    line !== undefined ? `the compiler refused it (${line})` : `that failed${why === undefined ? '' : ` (${why})`}`
+  return `${what} has to be compiled, and ${cause}: mend it, or take a version that fits this version of Node or has binaries for Linux.`
+}
+
 export const installFailures: readonly FailureClass[] = [
+  { pattern: /npm (?:error|ERR!) code ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES/, explain: peerConflict },
   {
-    pattern:
-      /npm (?:error|ERR!) code ERESOLVE[\s\S]*?Found: (\S+)[\s\S]*?peer (?:\w+ )?((?:@[^@\s]+\/)?[^@\s]+)@"([^"]+)" from (\S+)/,
-    explain: ([, found, name, range, by]) =>
-      `${by} needs ${name} ${range}, and the project has ${found}: change the version of one of them in package.json, or put legacy-peer-deps=true into .npmrc.`,
-  },
-  {
-    pattern: /npm (?:error|ERR!) code ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES/,
-    explain: () =>
-      'The dependencies contradict each other (peer dependencies): change the version of one of those named below in package.json.',
-  },
-  {
-    pattern: /npm (?:error|ERR!) code (?:E401|E403|ENEEDAUTH)(?:[\s\S]*?\b(40[13]) [^\n]*?(?:GET )?(https?:\/\/\S+))?/,
-    explain: ([, status, url]) => refused(url, status),
+    pattern: /npm (?:error|ERR!) code (?:E401|E403|ENEEDAUTH)/,
+    explain: found => {
+      const [status, url] = following(found, /\b(40[13]) [^\n]{1,50} - [A-Z]+ (https?:\/\/\S+)/)
+      return refused(url, status)
+    },
   },
   {
     pattern: /ERR_PNPM_FETCH_(40[13])[^\n]*?GET (https?:\/\/[^\s:]+(?::\d+)?[^\s:]*)/,
     explain: ([, status, url]) => refused(url, status),
   },
+  { pattern: /error: GET (https?:\/\/\S+) - (40[13])/, explain: ([, url, status]) => refused(url, status) },
   {
-    pattern: /(https?:\/\/[^\s"\\]+): Request failed \\?"(40[13])|error: GET (https?:\/\/\S+) - (40[13])/,
-    explain: ([, url, status, bunUrl, bunStatus]) => refused(url ?? bunUrl, status ?? bunStatus),
+    // Yarn 1 gives the registry's own words where there are any.
+    pattern:
+      /error (?:Error: |An unexpected error occurred: ")(https?:\/\/[^\s:]+(?::\d+)?[^\s:]*): (?!connect |getaddrinfo |read |tunneling )(?:Request failed \\?")?([^\n"\\]{1,100})/,
+    explain: ([, url, answer]) => refused(url, answer),
   },
   {
     pattern: /YN0041/,
     explain: () =>
-      'The registry refused access: a private package needs a token. Put npmAuthToken: "${NPM_TOKEN}" into .yarnrc.yml, and set the variable NPM_TOKEN.',
+      'The registry refused access: a private package needs a token. Set npmAuthToken in .yarnrc.yml to a variable such as NPM_TOKEN, and set that.',
   },
   {
-    pattern:
-      /npm (?:error|ERR!) (?:code E404|404)[\s\S]*?'((?:@[\w.-]+\/)?[\w.-]+@[^\s']+)' (?:is not in this registry|could not be found)/,
+    pattern: /'((?:@[\w.-]+\/)?[\w.-]+@[^\s']+)' (?:is not in this registry|could not be found)/,
     explain: ([, what]) => unknown(what),
   },
   {
@@ -58,10 +79,8 @@ export const installFailures: readonly FailureClass[] = [
     explain: ([, one, other]) => unknown(one ?? other),
   },
   {
-    pattern:
-      /npm (?:error|ERR!) code ETARGET[\s\S]*?No matching version found for (\S+?)\.?(?:\n|$)|ERR_PNPM_NO_MATCHING_VERSION\S* +No matching version found for (\S+)/,
-    explain: ([, one, other]) =>
-      `The registry has no version of it that fits ${one ?? other}: name another in package.json.`,
+    pattern: /No matching version found for (\S+?)\.?(?:\s|$)/,
+    explain: ([, range]) => `The registry has no version of it that fits ${range}: name another in package.json.`,
   },
   {
     pattern: /npm (?:error|ERR!) code (?:ETARGET|E404)/,
@@ -69,16 +88,12 @@ export const installFailures: readonly FailureClass[] = [
       'A dependency is not in the registry in the version asked for: change it in package.json, or look for a private package.',
   },
   {
-    pattern: new RegExp(
-      `npm (?:error|ERR!) code (${networkCodes})(?:[\\s\\S]*?request to (https?:\\/\\/\\S+) failed)?`,
-    ),
-    explain: ([, code, url]) => unreachable(code, url),
+    pattern: new RegExp(`npm (?:error|ERR!) code (${networkCodes})`),
+    explain: found => unreachable(found[1], following(found, /request to (https?:\/\/\S+) failed/)[0]),
   },
   {
-    pattern: new RegExp(
-      `(?:ERR_PNPM_META_FETCH_FAIL|An unexpected error occurred|YN0001)[^\\n]*?(https?:\\/\\/[^\\s"]+)?[^\\n]*?\\b(${networkCodes})`,
-    ),
-    explain: ([, url, code]) => unreachable(code, url),
+    pattern: new RegExp(`(?:ERR_PNPM_META_FETCH_FAIL|An unexpected error occurred|YN0001)[^\\n]*?\\b(${networkCodes})`),
+    explain: found => unreachable(found[1], following(found, /(https?:\/\/[^\s"]+)/)[0]),
   },
   {
     pattern: /npm (?:error|ERR!) code (?:EBADENGINE|EBADPLATFORM)/,
@@ -93,22 +108,7 @@ export const installFailures: readonly FailureClass[] = [
     pattern: /npm (?:error|ERR!) code EUSAGE/,
     explain: () => 'The lock file does not fit package.json: run npm install and deploy the changed lock file.',
   },
-  {
-    pattern: /fatal error: (\S+\.h\w*): No such file or directory[\s\S]*gyp ERR!/,
-    explain: ([, header]) =>
-      `A dependency has to be compiled and lacks the header ${header}, which builders do not have: take a version of it with binaries for Linux.`,
-  },
-  {
-    pattern:
-      /(?:^|\n)(?:npm (?:error|ERR!) )?(?:\.\.\/)*([^\s:]+:\d+:\d+: (?:fatal )?error: [^\n]{1,200})[\s\S]*gyp ERR!/,
-    explain: ([, line]) =>
-      `A dependency has to be compiled, and the compiler refused it (${line}): take a version of it that fits this version of Node, or has binaries for Linux.`,
-  },
-  {
-    pattern: /gyp ERR! stack Error: ([^\n]{1,200})|gyp ERR!/,
-    explain: ([, why]) =>
-      `A dependency has to be compiled, and that failed${why === undefined ? '' : ` (${why})`}: take a version of it that fits this version of Node, or has binaries for Linux.`,
-  },
+  { pattern: /gyp ERR!/, explain: notCompiled },
 ]
 
 function decoded(name: string): string {

@@ -1,5 +1,5 @@
 /** What Node and the shell say of a program that is not whole, while it is built and when it starts; the most telling first. */
-import type { FailureClass } from './failure-class.ts'
+import { type FailureClass, following } from './failure-class.ts'
 
 export const nodeFailures: readonly FailureClass[] = [
   {
@@ -8,11 +8,11 @@ export const nodeFailures: readonly FailureClass[] = [
       `package.json has no script “${script ?? other}”: add it, or take out what calls it.`,
   },
   {
-    pattern: /Cannot find module '(\.{0,2}\/[^'\n]*)'(?:[\s\S]*?Require stack:\s*- (\S+)| imported from (\S+))?/,
-    explain: ([, path = '', required, imported]) => {
-      const by = required ?? imported
-      const from = by === undefined ? '' : `, which ${inProject(by)} asks for`
-      return `There is no file ${inProject(path)}${from}: look whether it was deployed and is written in the same case, as Linux tells Server.js from server.js.`
+    pattern: /Cannot find module '(\.{0,2}\/[^'\n]*)'(?: imported from (\S+))?/,
+    explain: found => {
+      const [, path = '', imported] = found
+      const by = imported ?? following(found, /Require stack:\s*- (\S+)/)[0]
+      return noFile(inProject(path), by === undefined ? undefined : inProject(by))
     },
   },
   {
@@ -23,10 +23,8 @@ export const nodeFailures: readonly FailureClass[] = [
   {
     pattern:
       /Could not resolve "(\.{1,2}\/[^"\n]+)" from "([^"\n]+)"|Can't resolve '(\.{1,2}\/[^'\n]+)' in '([^'\n]+)'|Could not resolve "(\.{1,2}\/[^"\n]+)"/,
-    explain: ([, one, by, other, folder, alone]) => {
-      const from = by ?? (folder === undefined ? undefined : inProject(folder))
-      return `There is no file ${one ?? other ?? alone}${from === undefined ? '' : `, which ${from} asks for`}: look whether it was deployed and is written in the same case, as Linux tells Server.js from server.js.`
-    },
+    explain: ([, one, by, other, folder, alone]) =>
+      noFile(one ?? other ?? alone ?? '', by ?? (folder === undefined ? undefined : inProject(folder))),
   },
   {
     pattern: /(?:sh: \d+: |sh: |bash: (?:line \d+: )?)([\w.@/-]+): (?:command )?not found/,
@@ -34,6 +32,11 @@ export const nodeFailures: readonly FailureClass[] = [
       `The program “${program}” is not there: add the package that brings it to the dependencies.`,
   },
 ]
+
+function noFile(path: string, by: string | undefined): string {
+  const from = by === undefined ? '' : `, which ${by} asks for`
+  return `There is no file ${path}${from}: look whether it was deployed and is written in the same case, as Linux tells Server.js from server.js.`
+}
 
 /** Paths as they are in the upload. */
 function inProject(path: string): string {

@@ -3,7 +3,7 @@ import { sandboxPython } from '../analysis/python-version.ts'
 
 export const pythonFailures: readonly { pattern: RegExp; explain: (found: RegExpExecArray) => string }[] = [
   {
-    pattern: /WARNING: Retrying \(Retry\([\s\S]*?connection broken by[\s\S]*?(\w+Error)/,
+    pattern: /WARNING: Retrying \(Retry\([^\n]*?connection broken by[^\n]*?(\w+Error)/,
     explain: ([, error]) =>
       `The package index could not be reached (${error}): check the network of the host, and PIP_INDEX_URL where it is set.`,
   },
