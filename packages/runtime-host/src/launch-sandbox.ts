@@ -112,8 +112,9 @@ export async function launchSandbox(
     stopwatch.lap('start')
   }
   if (spec.main.kind === 'command') {
-    await connect()
-    await allSettled([start(), limitInotify(main)])
+    // Before its first instruction: a program must not find itself without limits, however early it looks.
+    await allSettled([connect(), limitInotify(main)])
+    await start()
   } else {
     // The agent itself needs no network, and runs nothing before it is asked.
     const hasEnded = (): boolean => existsSync(join(paths.exits, id))
