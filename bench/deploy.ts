@@ -3,15 +3,20 @@
  * `node server.js` by hand, in alternation. The dependencies are installed before; no npm takes part on either side.
  */
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { CodeRunner, repository } from '../test/coderunner.ts'
 import { bareStart, firstGood, probe } from './bare-server.ts'
 import { type BenchLine, benchLine, median } from './bench-line.ts'
 
 const rounds = 9
+
+async function filesOf(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter(entry => entry.isFile()).map(entry => relative(folder, join(entry.parentPath, entry.name)))
+}
 
 async function* contest(
   coderunner: CodeRunner,
@@ -70,10 +75,15 @@ export async function* bench(): AsyncGenerator<BenchLine> {
   await using coderunner = await CodeRunner.start()
   const express = await mkdtemp(join(tmpdir(), 'coderunner-bench-'))
   try {
-    yield* contest(coderunner, 'hello', join(repository, 'examples/node-hello'), ['server.js', 'package.json'])
+    yield* contest(
+      coderunner,
+      'hello',
+      join(repository, 'examples/node-hello'),
+      await filesOf(join(repository, 'examples/node-hello')),
+    )
     await cp(join(repository, 'examples/express-hello'), express, { recursive: true })
     await promisify(execFile)('npm', ['ci', '--silent'], { cwd: express })
-    yield* contest(coderunner, 'express', express, ['server.js', 'package.json', 'package-lock.json'])
+    yield* contest(coderunner, 'express', express, await filesOf(join(repository, 'examples/express-hello')))
   } finally {
     await rm(express, { recursive: true, force: true })
   }
